@@ -1,0 +1,71 @@
+# Needs GNU make and Python 3.10 or newer. `make` alone lists the targets.
+
+PYTHON ?= python3
+# Which TensorFlow to install: the extra `cpu` (tensorflow-cpu) or `tensorflow`.
+TENSORFLOW ?= cpu
+# How many processes share the tests.
+WORKERS ?= 2
+
+# Nothing is written outside the project, by pip, Keras or a test either.
+export TMPDIR := $(CURDIR)/.venv/tmp
+export PIP_CACHE_DIR := $(CURDIR)/.venv/pip-cache
+export KERAS_HOME := $(CURDIR)/.venv/keras
+
+# Tests that fail and wait for a mend; none may be added without a line in the changelog.
+KNOWN_FAILURES := \
+	--deselect tests/runtime/test_concrete.py::test_a_function_with_custom_gradients_in_calls_can_be_saved \
+	--deselect tests/runtime/test_reports.py::test_a_body_that_tensorflow_rewrites_for_its_gradient_is_counted_once \
+	--deselect tests/runtime/test_fuzz.py \
+	--deselect tests/seeds/test_training_and_inference.py::test_a_shared_forward_trains_alike \
+	--deselect tests/offline/test_saved_models.py::test_one_convolution_is_executed_in_a_session
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help .venv demo test check bench bench-scale reference format clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+.venv: .venv/.installed  ## Make the virtual environment (PYTHON=python3.12, TENSORFLOW=cpu or tensorflow)
+
+demo: .venv/.installed  ## Show what tfreuse does on small models
+	.venv/bin/python -m tools.demo
+
+test: check  ## Run every check and every test; CI runs this
+	.venv/bin/python -m pytest -q tests/scenarios
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios $(KNOWN_FAILURES)
+
+check: .venv/.installed  ## Run what is quick, before a commit: lint, types, imports, the engine's tests
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/python -m pytest -q tests/engine
+
+bench: .venv/.installed  ## Time programs with duplicate work (ARGS="--quick")
+	.venv/bin/python -m tools.bench.run $(ARGS)
+
+bench-scale: .venv/.installed  ## Time the engine on graphs of growing size (ARGS="--nodes 1000")
+	.venv/bin/python -m tools.bench.scale $(ARGS)
+
+reference: .venv/.installed  ## Write the generated pages of the documentation
+	.venv/bin/python -m tools.reference
+
+format: .venv/.installed  ## Format the code and fix what ruff can fix
+	.venv/bin/python -m ruff check --fix-only .
+	.venv/bin/python -m ruff format .
+
+clean:  ## Remove what tests and builds left; .venv stays
+	rm -rf build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.installed: setup.cfg pyproject.toml | .venv/bin/python
+	@mkdir -p '$(TMPDIR)'
+	.venv/bin/python -m pip install --disable-pip-version-check -e '.[dev,$(TENSORFLOW)]'
+	@touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+		|| { echo '$(PYTHON) is not Python 3.10 or newer; name one that is: make PYTHON=python3.12' >&2; exit 1; }
+	@mkdir -p '$(TMPDIR)'
+	$(PYTHON) -m venv .venv

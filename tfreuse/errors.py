@@ -1,0 +1,39 @@
+"""The errors that tfreuse raises; every message is one line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+
+class TfreuseError(Exception):
+    """Base of all errors raised on purpose."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(message.split()))  # what others raise, and is quoted here, may have several lines
+
+
+class InputError(TfreuseError, ValueError):
+    """What the user gave cannot be used: a path, an option, a model, an output name."""
+
+
+class UnknownOpError(TfreuseError):
+    """A node's op has no definition here, so its ports cannot be told."""
+
+    def __init__(self, op: str, node: str) -> None:
+        super().__init__(f"op {op!r} of node {node!r} is not registered in this TensorFlow")
+        self.op = op
+        self.node = node
+
+
+class GraphError(TfreuseError):
+    """A graph contradicts itself: a dangling input, a duplicate name, a cycle, a port out of range."""
+
+
+class PipelineError(InputError):
+    """A pipeline text names an unknown pass or option, or does not parse."""
+
+
+class NotSupportedError(TfreuseError):
+    """The request is understood, and tfreuse cannot carry it out without changing what the model does."""
+
+
+class TensorFlowMissingError(TfreuseError, ImportError):
+    """No TensorFlow is installed, or one that is too old."""

@@ -1,0 +1,138 @@
+"""Attribute values with a type tag and exact bits, so that 1, 1.0 and True, or 0.0 and -0.0, never compare equal."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import ItemsView, Iterator, Mapping
+from typing import Any, NamedTuple
+
+
+class Attr(NamedTuple):
+    """One attribute value.
+
+    `kind` is the field of TensorFlow's `AttrValue` that holds it; `value` is, by kind: ``s`` bytes, ``i`` int,
+    ``f`` four bytes (little-endian IEEE float32), ``b`` bool, ``type`` int (`DataType`), ``shape`` a tuple of
+    dimension sizes (-1 unknown) or None (unknown rank), ``tensor`` a `Tensor`, ``func`` a `Func`,
+    ``placeholder`` str, and ``list`` a pair (kind of the elements, tuple of their values).
+    """
+
+    kind: str
+    value: Any
+
+
+class Func(NamedTuple):
+    """A function named by an attribute, with the attributes that instantiate it."""
+
+    name: str
+    attrs: Attrs
+
+
+class Tensor:
+    """A constant's value, bit for bit, independent of how the protocol buffer spelled it.
+
+    `elements` holds the little-endian element bytes in row-major order (strings: a tuple of bytes) up to the
+    last element that differs from the one after it; the final element repeats to fill `shape`.
+    """
+
+    __slots__ = ("_hash", "dtype", "elements", "shape")
+
+    def __init__(self, dtype: int, shape: tuple[int, ...], elements: bytes | tuple[bytes, ...]) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.elements = elements
+        self._hash: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tensor):
+            return NotImplemented
+        return (self.dtype, self.shape) == (other.dtype, other.shape) and self.elements == other.elements
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.dtype, self.shape, self.elements))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.dtype}, {self.shape}, {len(self.elements)} stored)"
+
+
+class Attrs(Mapping[str, Attr]):
+    """An immutable set of named attributes, hashed once; equal sets are shared by the reader of a graph."""
+
+    __slots__ = ("_functions", "_hash", "_items", "is_colocated")
+
+    def __init__(self, items: Mapping[str, Attr] | None = None) -> None:
+        self._items: dict[str, Attr] = dict(sorted(items.items())) if items else {}
+        self._hash: int | None = None
+        self._functions: tuple[Func, ...] | None = None
+        self.is_colocated = "_class" in self._items and self._items["_class"].kind == "list"
+
+    def __getitem__(self, name: str) -> Attr:
+        return self._items[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Attrs) and self._items == other._items
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(tuple(self._items.items()))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Attrs({self._items!r})"
+
+    @property
+    def functions(self) -> tuple[Func, ...]:
+        """Every function that the attributes name, in lists too (`Case` names its branches in a list)."""
+        if self._functions is None:
+            found: list[Func] = []
+            for attr in self._items.values():
+                if attr.kind == "func":
+                    found.append(attr.value)
+                elif attr.kind == "list" and attr.value[0] == "func":
+                    found += attr.value[1]
+            self._functions = tuple(found)
+        return self._functions
+
+    def items(self) -> ItemsView[str, Attr]:
+        """The names and attributes, in the order of the names."""
+        return self._items.items()
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """The bare value of attribute `name`, or `default` where it is absent."""
+        found = self._items.get(name)
+        return default if found is None else found.value
+
+    def updated(self, changes: Mapping[str, Attr | None]) -> Attrs:
+        """A copy with `changes` applied; None removes a name."""
+        merged: dict[str, Attr | None] = {**self._items, **changes}
+        return Attrs({name: attr for name, attr in merged.items() if attr is not None})
+
+
+NO_ATTRS = Attrs()
+
+
+def attr_int(value: int) -> Attr:
+    """An integer attribute."""
+    return Attr("i", value)
+
+
+def attr_type(dtype: int) -> Attr:
+    """A `DataType` attribute."""
+    return Attr("type", dtype)
+
+
+def attr_float(value: float) -> Attr:
+    """A float32 attribute, kept as its four bytes."""
+    return Attr("f", struct.pack("<f", value))

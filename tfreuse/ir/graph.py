@@ -1,0 +1,130 @@
+"""Frozen nodes in a dict: a snapshot, a rollback or the "before" of a comparison is one dict copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from tfreuse.errors import GraphError
+from tfreuse.ir.attrs import NO_ATTRS, Attrs
+
+ARGUMENT_OP = "_Arg"
+"""The op of the nodes that stand for a function's arguments (they have no node in a `FunctionDef`)."""
+
+NO_CONTROLS: frozenset[str] = frozenset()
+
+
+class Value(NamedTuple):
+    """One output of a node: the node's name and the flat index of the output."""
+
+    node: str
+    port: int = 0
+
+
+class Node(NamedTuple):
+    """An operation. Data inputs are ordered, control inputs are a set of node names."""
+
+    name: str
+    op: str
+    inputs: tuple[Value, ...] = ()
+    controls: frozenset[str] = NO_CONTROLS
+    attrs: Attrs = NO_ATTRS
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The main graph of a model (name "") or the body of one library function.
+
+    `nodes` keeps the order in which the protocol buffer lists them.
+    `arguments` are nodes whose value comes from outside: function arguments, fed nodes, captured inputs.
+    `outputs` and `control_outputs` are what the caller receives, by name.
+    `kept` are names that the outside can see; such a node may change, its name and outputs may not vanish.
+    `frozen` nodes (save, restore, initialisation) are left exactly as they are.
+    `shapes` knows static shapes that the nodes themselves do not state, where somebody does.
+    """
+
+    name: str
+    nodes: Mapping[str, Node]
+    arguments: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, Value], ...] = ()
+    control_outputs: tuple[tuple[str, str], ...] = ()
+    kept: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
+    shapes: Callable[[Value], tuple[int, ...] | None] | None = field(default=None, compare=False, repr=False)
+    known_ordered: bool = field(init=False, default=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_roots", None)
+
+    def note_ordered(self) -> None:
+        """Note that every node stands behind its inputs in `nodes`."""
+        object.__setattr__(self, "known_ordered", True)
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """Names that something outside refers to: outputs, control outputs, kept and frozen nodes, arguments."""
+        roots: frozenset[str] | None = getattr(self, "_roots", None)
+        if roots is None:
+            roots = frozenset(
+                [value.node for _, value in self.outputs]
+                + [name for _, name in self.control_outputs]
+                + list(self.arguments)
+            )
+            roots |= self.kept | self.frozen
+            object.__setattr__(self, "_roots", roots)
+        return roots
+
+    def evolve(
+        self,
+        nodes: Mapping[str, Node],
+        outputs: tuple[tuple[str, Value], ...] | None = None,
+        control_outputs: tuple[tuple[str, str], ...] | None = None,
+    ) -> Graph:
+        """The graph with other nodes (and outputs)."""
+        return replace(
+            self,
+            nodes=nodes,
+            outputs=self.outputs if outputs is None else outputs,
+            control_outputs=self.control_outputs if control_outputs is None else control_outputs,
+        )
+
+
+@dataclass(frozen=True)
+class Module:
+    """All graphs of a model: the main graph and the function library.
+
+    `opaque` names functions that are carried through untouched, with the reason (an unknown op, a
+    contradiction in the body); a call of one has unknown effects.
+    """
+
+    graphs: Mapping[str, Graph]
+    opaque: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_edges(graph: Graph) -> None:
+    """Check that every edge, output and root of `graph` names an existing node.
+
+    Raises:
+        GraphError: naming the first dangling reference.
+    """
+    for node in graph.nodes.values():
+        _require(graph, [source.node for source in node.inputs], f"an input of {node.name!r}")
+        _require(graph, node.controls, f"a control input of {node.name!r}")
+    check_roots(graph)
+
+
+def check_roots(graph: Graph) -> None:
+    """Check that every output and every other name that the outside uses is a node.
+
+    Raises:
+        GraphError: naming the first that is not.
+    """
+    _require(graph, graph.roots, "an output or another name that the outside uses")
+
+
+def _require(graph: Graph, names: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in graph.nodes:
+            raise GraphError(f"{where} refers to {name!r}, which is not in the graph {graph.name!r}")

@@ -1,0 +1,80 @@
+"""Topological order of a graph in linear time, by its own loop because it runs on the hot path (docs/adr/0002)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from tfreuse.errors import GraphError
+from tfreuse.ir.graph import Graph, Node, check_edges, check_roots
+
+_BACK_EDGE_OPS = frozenset({"NextIteration", "RefNextIteration"})
+
+
+def is_ordered(nodes: Mapping[str, Node]) -> bool:
+    """Whether every node stands behind all of its inputs, back edges of loops aside."""
+    seen: set[str] = set()
+    for name, node in nodes.items():
+        for source in node.inputs:
+            if source.node not in seen and not _is_back_edge(nodes, source.node, node):
+                return False
+        for control in node.controls:
+            if control not in seen:
+                return False
+        seen.add(name)
+    return True
+
+
+def check_graph(graph: Graph) -> None:
+    """Check that every edge and root leads somewhere and that there is no cycle.
+
+    Raises:
+        GraphError: naming what is wrong.
+    """
+    if is_ordered(graph.nodes):
+        graph.note_ordered()
+        check_roots(graph)
+        return
+    check_edges(graph)
+    topological(graph)
+
+
+def topological(graph: Graph) -> list[str]:
+    """Node names, inputs before users; the listed order is kept wherever it is one already.
+
+    The edge from a `NextIteration` to its `Merge` (a loop of TF1 control flow) is not followed.
+
+    Raises:
+        GraphError: if the graph has a cycle, naming a node on it.
+    """
+    nodes = graph.nodes
+    if graph.known_ordered or is_ordered(nodes):
+        return list(nodes)
+    waiting: dict[str, int] = {}
+    users: dict[str, list[str]] = {name: [] for name in nodes}
+    for name, node in nodes.items():
+        sources = {value.node for value in node.inputs} | node.controls
+        sources = {source for source in sources if not _is_back_edge(nodes, source, node)}
+        waiting[name] = len(sources)
+        for source in sources:
+            users[source].append(name)
+    ready = deque(name for name, count in waiting.items() if count == 0)
+    order: list[str] = []
+    while ready:
+        name = ready.popleft()
+        order.append(name)
+        for user in users[name]:
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                ready.append(user)
+    if len(order) != len(nodes):
+        stuck = min(name for name, count in waiting.items() if count > 0)
+        raise GraphError(f"graph {graph.name!r} has a cycle through or before node {stuck!r}")
+    return order
+
+
+def _is_back_edge(nodes: Mapping[str, Node], source: str, user: Node) -> bool:
+    if user.op not in ("Merge", "RefMerge"):
+        return False
+    found = nodes.get(source)
+    return found is not None and found.op in _BACK_EDGE_OPS

@@ -1,0 +1,1 @@
+"""Read-only facts about graphs, computed on demand and cached by graph."""

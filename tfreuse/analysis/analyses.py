@@ -1,0 +1,88 @@
+"""All analyses of one graph, each computed when it is first asked for and kept as long as the graph stands."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cached_property
+
+from tfreuse.analysis.apart import held_apart
+from tfreuse.analysis.clobber import clobbered
+from tfreuse.analysis.congruence import Congruence
+from tfreuse.analysis.effects import FIXED, Effects, Summaries
+from tfreuse.analysis.memory import Memory
+from tfreuse.analysis.races import racing_reads
+from tfreuse.ir.graph import Graph
+from tfreuse.ir.order import topological
+
+
+class Analyses:
+    """The analyses of `graph`; `summaries` tell what calls do."""
+
+    def __init__(self, graph: Graph, summaries: Summaries) -> None:
+        self.graph = graph
+        self.summaries = summaries
+        self.racing: frozenset[str] = frozenset()
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Topological order of the node names."""
+        return topological(self.graph)
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What nodes read and write."""
+        return Effects(self.graph, self.summaries)
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The class of every node; arguments, and reads that race with a write, are fixed."""
+        kinds = self.effects.kinds(self.order)
+        kinds.update(dict.fromkeys(self.graph.arguments, FIXED))
+        self.racing = racing_reads(self.graph, self.effects, kinds, self.order)
+        kinds.update(dict.fromkeys(self.racing, FIXED))
+        return kinds
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Which state nodes see."""
+        return Memory(self.graph, self.kinds, self.order, self.effects.has_frames, bool(self.racing))
+
+    @cached_property
+    def clobbered(self) -> frozenset[str]:
+        """Nodes whose buffer may be overwritten."""
+        return clobbered(self.graph, self.summaries.ops, self.summaries.overwriting)
+
+    @cached_property
+    def congruence(self) -> Congruence:
+        """Value numbers and classes of equal nodes."""
+        return Congruence(self.graph, self.summaries.ops, self.memory, self.order, self.clobbered)
+
+    @cached_property
+    def held_apart(self) -> dict[str, str]:
+        """Nodes that must not be merged although they are congruent to others, with the id of a remark."""
+        return held_apart(self.graph, self.congruence.number)
+
+    def without(self, gone: set[str]) -> Analyses:
+        """The same analyses, with classes of congruent nodes that leave out `gone`."""
+        other = copy(self)
+        other.congruence = self.congruence.without(gone)
+        return other
+
+    def after(self, graph: Graph, preserved: frozenset[str], gone: set[str]) -> Analyses:
+        """Analyses of the graph that a pass left, with those that it says it preserved carried over.
+
+        `gone` are the nodes that it merged away, turned into aliases or removed.
+
+        *order* is preserved by a pass that only drops nodes and redirects uses to earlier ones, *congruence* by
+        one that only merges congruent nodes and drops unused ones.
+        """
+        if graph is self.graph:
+            return self
+        fresh = Analyses(graph, self.summaries)
+        if "order" in preserved and "order" in self.__dict__:
+            fresh.order = [name for name in self.order if name in graph.nodes]
+        if "congruence" in preserved and "congruence" in self.__dict__:
+            fresh.congruence = self.congruence.without(gone)
+            fresh.kinds = self.kinds
+            fresh.racing = self.racing
+        return fresh

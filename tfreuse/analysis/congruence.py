@@ -1,0 +1,109 @@
+"""Value numbering: equal numbers mean that two nodes compute the same values and see the same state.
+
+One pass over the topological order, linear in the size of the graph (Alpern, Wegman and Zadeck, "Detecting
+equality of variables in programs", POPL 1988, for the term; the barriers are inside the numbering, so whatever
+depends on two different draws or writes differs as well). A key holds whole structures, not digests: the hash
+finds a candidate and the comparison of keys proves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from copy import copy
+
+from tfreuse.analysis.effects import PURE, READ
+from tfreuse.analysis.memory import Memory
+from tfreuse.ir.attrs import Attr, Attrs
+from tfreuse.ir.graph import Graph, Node
+from tfreuse.ops.registry import Ops
+
+INSIGNIFICANT = frozenset({"_output_shapes", "_has_manual_control_dependencies"})
+"""Attributes that say nothing about what a node computes; every other private attribute counts."""
+
+_PORT_BITS = 20
+_MERGEABLE = frozenset({PURE, READ})
+
+
+class AttrKeys:
+    """Small integers for (op, device, significant attributes with defaults filled in)."""
+
+    def __init__(self, ops: Ops) -> None:
+        self._ops = ops
+        self._by_object: dict[tuple[str, str, int], int] = {}
+        self._alive: list[Attrs] = []
+        self._by_meaning: dict[Hashable, int] = {}
+
+    def key(self, node: Node) -> int:
+        """The number of the node's op, device and attributes; equal numbers mean equal ones."""
+        # Readers share equal sets of attributes, so the object finds most keys; meaning decides, by comparison.
+        shortcut = (node.op, node.device, id(node.attrs))
+        found = self._by_object.get(shortcut)
+        if found is None:
+            meaning = (node.op, node.device, tuple(sorted(self.significant(node).items())))
+            found = self._by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
+            self._alive.append(node.attrs)  # or another set could come to have its id
+        return found
+
+    def significant(self, node: Node) -> dict[str, Attr]:
+        """The attributes that count, with defaults filled in."""
+        filled = {**self._ops.defaults(node.op), **node.attrs}
+        return {name: attr for name, attr in filled.items() if name not in INSIGNIFICANT}
+
+
+class Congruence:
+    """`number` of every node, and `classes` of two nodes or more in topological order."""
+
+    def __init__(self, graph: Graph, ops: Ops, memory: Memory, order: list[str], clobbered: frozenset[str]) -> None:
+        self.number: dict[str, int] = {}
+        self.attr_keys = AttrKeys(ops)
+        self._ops = ops
+        self._memory = memory
+        members: dict[int, list[str]] = {}
+        found: dict[Hashable, int] = {}
+        alone = clobbered.union(graph.arguments)
+        number = self.number
+        kinds = memory.kinds
+        controlled = memory.states
+        commutes, attr_key = ops.commutes, self.attr_keys.key
+        for name in order:
+            node = graph.nodes[name]
+            own = len(number) << _PORT_BITS
+            if kinds[name] not in _MERGEABLE or name in alone:
+                number[name] = own
+                continue
+            operands = [number[source] + port for source, port in node.inputs]
+            if len(operands) == 2 and operands[0] > operands[1] and commutes(node.op, node.attrs):
+                operands.reverse()
+            key = (attr_key(node), self.state(name) if name in controlled else 0, *operands)
+            first = found.setdefault(key, own)
+            number[name] = first
+            if first != own:
+                members.setdefault(first, []).append(name)
+            else:
+                members[first] = [name]
+        self.classes: list[list[str]] = [names for names in members.values() if len(names) > 1]
+
+    def operands(self, node: Node) -> tuple[int, ...]:
+        """The numbers of the operands (with their ports), sorted where the op commutes."""
+        number = self.number
+        numbers = tuple([number[source] + port for source, port in node.inputs])
+        if len(numbers) == 2 and numbers[0] > numbers[1] and self._ops.commutes(node.op, node.attrs):
+            return numbers[1], numbers[0]
+        return numbers
+
+    def state(self, name: str) -> Hashable:
+        """The state that the node sees, by the numbers of its anchors and its effect ancestors."""
+        anchors, effects = self._memory.of(name)
+        if not anchors:
+            return effects
+        return frozenset([self.number[anchor] for anchor in anchors]), effects
+
+    def without(self, gone: set[str]) -> Congruence:
+        """The same numbers, and the classes without nodes that were merged away, turned into aliases or removed."""
+        other = copy(self)
+        other.classes = []
+        for names in self.classes:
+            left = names if gone.isdisjoint(names) else [name for name in names if name not in gone]
+            if len(left) > 1:
+                other.classes.append(left)
+        return other

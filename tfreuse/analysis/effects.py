@@ -1,0 +1,188 @@
+"""What a node reads and writes; a call reads and writes what its functions do, computed and not believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
+from tfreuse.analysis.clobber import overwriters
+from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.view import callees_first
+from tfreuse.ops.facts import Facts
+from tfreuse.ops.registry import Ops
+
+PURE, READ, FIXED, EFFECT = "pure", "read", "fixed", "effect"
+"""Classes of nodes: a function of its operands; one that also reads state; one that is never merged but has no
+effect that others could see (allocations, outside values, control flow); one with an effect or an unknown one."""
+
+
+class Access(NamedTuple):
+    """A read or write ("read", "write", "allocate") of a resource."""
+
+    mode: str
+    resource: Resource
+
+
+_NOTHING: frozenset[Access] = frozenset()
+_ANYTHING = frozenset({Access("write", UNKNOWN)})
+
+
+class Summaries:
+    """The accesses of every function of a module, in terms of its own arguments."""
+
+    def __init__(self, module: Module, ops: Ops) -> None:
+        self.ops = ops
+        self._accesses: dict[str, frozenset[Access]] = dict.fromkeys(module.opaque, _ANYTHING)
+        self.overwriting: set[str] = set()
+        """Functions that may update an argument, or something that it depends on, in place."""
+        for group in callees_first(module):
+            for name in group:
+                if name in self._accesses or not name:  # nothing calls the main graph
+                    continue
+                recursive = len(group) > 1 or _calls_itself(module.graphs[name])
+                self._accesses[name] = _ANYTHING if recursive else self._summarise(module.graphs[name])
+                if overwriters(module.graphs[name], ops, self.overwriting):
+                    self.overwriting.update(group)
+
+    def of(self, function: str) -> frozenset[Access]:
+        """What calling `function` does; anything, where it is not known."""
+        return self._accesses.get(function, _ANYTHING)
+
+    def __contains__(self, function: str) -> bool:
+        return function in self._accesses
+
+    def _summarise(self, graph: Graph) -> frozenset[Access]:
+        effects = Effects(graph, self)
+        found: set[Access] = set()
+        for node in graph.nodes.values():
+            if node.name not in graph.arguments:
+                found |= effects.of(node)
+        return frozenset(found)
+
+
+class Effects:
+    """Accesses and classes of the nodes of one graph."""
+
+    def __init__(self, graph: Graph, summaries: Summaries) -> None:
+        self._graph = graph
+        self._ops = summaries.ops
+        self._summaries = summaries
+        self._alias = Alias(graph, self._ops)
+        self._plain: dict[str, str] = {}
+        present = {node.op for node in graph.nodes.values()}
+        self.has_frames = any(self._ops.facts(op).kind == "control" for op in present)
+        giving = {op for op in present if self._ops.gives_ref(op)}
+        self._ref_sources = (
+            frozenset(node.name for node in graph.nodes.values() if node.op in giving) if giving else frozenset()
+        )
+
+    def of(self, node: Node) -> frozenset[Access]:
+        """The accesses of `node`; empty for a pure one."""
+        facts = self._ops.facts(node.op)
+        found: frozenset[Access]
+        if facts.kind == "calls" or node.op in self._summaries:
+            found = self._call(node)
+        elif facts.kind == "unknown":
+            found = _ANYTHING
+        elif facts.kind == "allocates":
+            found = frozenset({Access("allocate", Resource("handle", node.name)), *self._listed(node, facts)})
+        else:
+            found = frozenset(self._listed(node, facts))
+        if self._ref_sources and any(value.node in self._ref_sources for value in node.inputs):
+            # A TF1 reference is an alias of the variable's buffer: using it is an unordered read.
+            found |= {Access("write", UNKNOWN)} if self._takes_ref(node.op) else {Access("read", UNKNOWN)}
+        return found
+
+    def kinds(self, order: list[str]) -> dict[str, str]:
+        """The class of every node, in the order given."""
+        nodes, plain = self._graph.nodes, self._plain
+        if self._ref_sources:
+            return {name: self.kind(nodes[name]) for name in order}
+        # The class of most nodes follows from their op, and the first `kind` of an op notes it.
+        return {name: plain.get((node := nodes[name]).op) or self.kind(node) for name in order}
+
+    def kind(self, node: Node) -> str:
+        """The class of `node`: PURE, READ, FIXED or EFFECT."""
+        plain = self._plain.get(node.op)
+        if plain is None:
+            plain = self._plain[node.op] = self._plain_kind(node.op)
+        if plain and not self._ref_sources:
+            return plain
+        accesses = self.of(node)
+        if any(access.mode == "write" for access in accesses) or self._reads_ref(node):
+            return EFFECT
+        if any(access.mode == "allocate" for access in accesses):
+            return FIXED
+        if accesses:
+            return READ
+        return plain or PURE
+
+    def _plain_kind(self, op: str) -> str:
+        """The class where the op alone decides it, else an empty string."""
+        facts = self._ops.facts(op)
+        if op in self._summaries or facts.kind == "calls":
+            return ""
+        if facts.kind == "unknown" or any(access.mode == "write" for access in facts.accesses):
+            return EFFECT
+        if facts.kind == "effects":
+            return READ
+        return PURE if facts.kind == "pure" else FIXED
+
+    def _reads_ref(self, node: Node) -> bool:
+        return bool(self._ref_sources) and any(value.node in self._ref_sources for value in node.inputs)
+
+    def _takes_ref(self, op: str) -> bool:
+        schema = self._ops.schema(op)
+        return schema is None or any(arg.is_ref for arg in schema.inputs)
+
+    def _listed(self, node: Node, facts: Facts) -> Iterable[Access]:
+        ranges: Mapping[str, tuple[int, int]] | None = None
+        for access in facts.accesses:
+            if access.target.startswith("@"):
+                yield Access(access.mode, Resource("ambient", access.target[1:]))
+                continue
+            if ranges is None:
+                schema = self._ops.schema(node.op)
+                ranges = {} if schema is None else schema.input_ranges(node.attrs)
+            start, count = ranges.get(access.target, (0, 0))
+            if not count:
+                yield Access(access.mode, UNKNOWN)
+            for value in node.inputs[start : start + count]:
+                yield Access(access.mode, self._alias.resource(value))
+
+    def _call(self, node: Node) -> frozenset[Access]:
+        names = [func.name for func in node.attrs.functions]
+        if node.op in self._summaries:
+            names.append(node.op)
+        if not names:
+            return _ANYTHING
+        offset = self._first_list_operand(node)
+        found: set[Access] = set()
+        for name in names:
+            for access in self._summaries.of(name):
+                found.add(Access(access.mode, self._seen_by_caller(access.resource, node, offset)))
+        return frozenset(found)
+
+    def _seen_by_caller(self, resource: Resource, node: Node, offset: int) -> Resource:
+        if resource.kind != "argument":
+            return resource
+        index = offset + int(resource.key)
+        return self._alias.resource(node.inputs[index]) if index < len(node.inputs) else UNKNOWN
+
+    def _first_list_operand(self, node: Node) -> int:
+        """Where the function's arguments begin: behind the predicate of `If`, the index of `Case`."""
+        schema = self._ops.schema(node.op)
+        if schema is None:
+            return 0
+        for arg in schema.inputs:
+            if arg.type_list_attr:
+                return schema.input_ranges(node.attrs)[arg.name][0]
+        return 0
+
+
+def _calls_itself(graph: Graph) -> bool:
+    return any(
+        node.op == graph.name or any(func.name == graph.name for func in node.attrs.functions)
+        for node in graph.nodes.values()
+    )

@@ -1,0 +1,96 @@
+"""Which state a node sees, from the partial order of data and control edges, never from list order.
+
+Two nodes with the same operands see the same state when no effect is forced between them. Every effect that is
+ordered before a node is one of its ancestors, so equal sets of effect ancestors are enough: an effect between
+two such nodes would be an ancestor of the later one only. The set is kept as a bit mask. No alias analysis is
+needed for this, and no trust in how the graph came by its control edges.
+
+Control inputs that are no effects are kept as *anchors* and compared one by one: they may carry the liveness of
+a branch (TF1 control flow) or hold a recomputation back (`tf.recompute_grad`). A control input that only reads
+state is replaced by its own control inputs: automatic control dependencies chain table lookups, which order
+nothing. What such a replacement may lose, a write that had to wait for a read, is put back by
+`tfreuse.analysis.ordering`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tfreuse.analysis.effects import EFFECT, READ
+from tfreuse.ir.graph import Graph
+
+MAX_EFFECTS = 16_384
+"""Above this many effects in one graph the masks would cost too much; control inputs are then compared literally."""
+
+
+class State(NamedTuple):
+    """What a node's control inputs tell about the state it sees: anchors by name, effect ancestors as a mask."""
+
+    anchors: frozenset[str]
+    effects: int
+
+
+NO_STATE = State(frozenset(), 0)
+
+
+class Memory:
+    """The state that each node of one graph sees; `effects_of` turns a mask back into names.
+
+    `states` has the nodes with control inputs; the others see what their operands see.
+    """
+
+    def __init__(
+        self, graph: Graph, kinds: Mapping[str, str], order: list[str], has_frames: bool, has_races: bool
+    ) -> None:
+        self._nodes = graph.nodes
+        self.kinds = kinds
+        self._looks_through = not has_races
+        self._effect_names = [name for name in order if kinds[name] == EFFECT and name not in graph.arguments]
+        self.states: dict[str, State] = {}
+        controlled = [name for name in order if graph.nodes[name].controls]
+        if has_frames or len(self._effect_names) > MAX_EFFECTS:
+            self.states = {name: State(graph.nodes[name].controls, 0) for name in controlled}
+            return
+        above: dict[str, int] = {}
+        if self._effect_names:
+            above = self._effect_ancestors(order)
+        for name in controlled:
+            self.states[name] = self._state(name, above)
+
+    def of(self, name: str) -> State:
+        """The state that node `name` sees, as far as control inputs tell; operands carry the rest."""
+        return self.states.get(name, NO_STATE)
+
+    def effects_of(self, mask: int) -> list[str]:
+        """Names of the effects in a mask."""
+        return [name for index, name in enumerate(self._effect_names) if mask >> index & 1]
+
+    def _effect_ancestors(self, order: list[str]) -> dict[str, int]:
+        """For each node its effect ancestors, itself included where it is one."""
+        bits = {name: 1 << index for index, name in enumerate(self._effect_names)}
+        above: dict[str, int] = {}
+        for name in order:
+            node = self._nodes[name]
+            mask = bits.get(name, 0)
+            for source, _ in node.inputs:
+                mask |= above.get(source, 0)
+            for control in node.controls:
+                mask |= above.get(control, 0)
+            if mask:
+                above[name] = mask
+        return above
+
+    def _state(self, name: str, above: dict[str, int]) -> State:
+        anchors: set[str] = set()
+        mask = 0
+        for control in self._nodes[name].controls:
+            kind = self.kinds[control]
+            if kind == EFFECT:
+                mask |= above[control]
+            elif kind == READ and self._looks_through:
+                mask |= above.get(control, 0)
+                anchors |= self.of(control).anchors
+            else:
+                anchors.add(control)
+        return State(frozenset(anchors), mask)

@@ -1,0 +1,95 @@
+"""Reads that race with a write: no edge says which of the two comes first, so two such reads may see two states.
+
+Graphs behind automatic control dependencies have none. In others the program has no one meaning, and merging some of
+the racing reads could give a result that no order of the original gives; they are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfreuse.analysis.alias import UNKNOWN, Resource
+from tfreuse.analysis.effects import EFFECT, READ, Effects
+from tfreuse.analysis.live import live_nodes
+from tfreuse.ir.graph import Graph
+
+MAX_ACCESSES = 16_384
+"""Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
+
+
+def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str]) -> frozenset[str]:
+    """Names of the reads with which some write of the very same resource is not ordered.
+
+    Only reads and writes that one run needs together count: all of a function's, and in a main graph those that one
+    and the same fetched or public node needs, so initialisation does not count. Two arguments count as two
+    resources, as they do for automatic control dependencies.
+    """
+    writers = _by_resource(graph, effects, kinds, order, EFFECT, "write")
+    if not writers:
+        return frozenset()
+    needed_by = _needed_by(graph, order, effects.has_frames)
+    conflicts: dict[str, list[str]] = {}
+    for resource, readers in _by_resource(graph, effects, kinds, order, READ, "read").items():
+        for read in readers:
+            against = [write for write in writers.get(resource, ()) if needed_by[read] & needed_by[write]]
+            if against:
+                conflicts.setdefault(read, []).extend(against)
+    return _unordered(graph, order, conflicts) if conflicts else frozenset()
+
+
+def _by_resource(
+    graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str], kind: str, mode: str
+) -> dict[Resource, list[str]]:
+    found: dict[Resource, list[str]] = {}
+    for name in order:
+        if kinds[name] == kind:
+            for access in effects.of(graph.nodes[name]):
+                if access.mode == mode and access.resource != UNKNOWN:
+                    found.setdefault(access.resource, []).append(name)
+    return found
+
+
+def _needed_by(graph: Graph, order: list[str], has_frames: bool) -> dict[str, int]:
+    """For each node a mask of the runs that need it: one for a function or a graph with loops, else one a root."""
+    roots = sorted(graph.roots - graph.frozen - set(graph.arguments))
+    if graph.outputs or has_frames or not roots:
+        live = live_nodes(graph)
+        return {name: int(name in live) for name in order}
+    needed = dict.fromkeys(order, 0)
+    needed.update((name, 1 << index) for index, name in enumerate(roots))
+    for name in reversed(order):
+        mask = needed[name]
+        if mask:
+            for source, _ in graph.nodes[name].inputs:
+                needed[source] |= mask
+            for control in graph.nodes[name].controls:
+                needed[control] |= mask
+    return needed
+
+
+def _unordered(graph: Graph, order: list[str], conflicts: Mapping[str, list[str]]) -> frozenset[str]:
+    nodes = graph.nodes
+    concerned = list(dict.fromkeys([*conflicts, *(write for writes in conflicts.values() for write in writes)]))
+    above: dict[str, int] = {}
+    bits: dict[str, int] = {}
+    if len(concerned) <= MAX_ACCESSES:
+        bits = {name: 1 << index for index, name in enumerate(concerned)}
+        for name in order:
+            mask = 0
+            for source, _ in nodes[name].inputs:
+                mask |= above.get(source, 0) | bits.get(source, 0)
+            for control in nodes[name].controls:
+                mask |= above.get(control, 0) | bits.get(control, 0)
+            if mask:
+                above[name] = mask
+
+    def is_before(one: str, other: str) -> bool:
+        if bits:
+            return bool(above.get(other, 0) & bits[one])
+        return one in nodes[other].controls or any(source == one for source, _ in nodes[other].inputs)
+
+    return frozenset(
+        read
+        for read, writes in conflicts.items()
+        if any(not is_before(read, write) and not is_before(write, read) for write in writes)
+    )

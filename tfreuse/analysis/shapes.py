@@ -1,0 +1,40 @@
+"""Static shapes as far as the graph itself states them; nothing is inferred by running shape functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tfreuse.ir.graph import Graph, Value
+
+Shape = tuple[int, ...]
+"""Dimension sizes, -1 where a size is unknown."""
+
+ShapeOf = Callable[[Value], "Shape | None"]
+"""Gives the shape of a value, or None where not even the rank is known."""
+
+
+def stated_shapes(graph: Graph) -> ShapeOf:
+    """Shapes as `graph.shapes` knows them, or from `_output_shapes`, constants, placeholders and variable handles."""
+    if graph.shapes is not None:
+        return graph.shapes
+
+    def shape_of(value: Value) -> Shape | None:
+        node = graph.nodes[value.node]
+        stated: Shape | None = None
+        listed = node.attrs.get("_output_shapes")
+        if (
+            listed is not None
+            and listed.kind == "list"
+            and listed.value[0] == "shape"
+            and value.port < len(listed.value[1])
+        ):
+            stated = listed.value[1][value.port]
+        elif node.op == "Const":
+            stated = getattr(node.attrs.value("value"), "shape", None)
+        elif node.op in ("Placeholder", "VarHandleOp", "VariableV2"):
+            stated = node.attrs.value("shape")
+        elif node.op in ("Identity", "ReadVariableOp") and node.inputs:
+            stated = shape_of(node.inputs[0])
+        return stated
+
+    return shape_of

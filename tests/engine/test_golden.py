@@ -1,0 +1,85 @@
+"""Every golden case: its result and remarks, a second run, hashes that all collide, other orders of listing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.interpreter import UnknownHere, expand, named_resources, outcomes
+from tfreuse.ir.dtypes import NUMBERS
+from tfreuse.testing.golden import Case, check_case, check_hashing, check_orders, read_case, run_case
+
+CASES = Path(__file__).parent / "cases"
+NAMES = sorted(path.relative_to(CASES).with_suffix("").as_posix() for path in CASES.rglob("*.txt"))
+
+KNOWN_BUGS = {
+    "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
+    "races/one_variable_in_two_arguments": "two arguments are two resources, as for control dependencies",
+    "colocation/groups_that_become_one": "`_class` is compared by the names before the merge",
+    "control_edges/anchor_that_became_an_operand": "an anchor that an operand implies is compared all the same",
+    "control_edges/recomputed_behind_a_reading_call": "a call that only reads holds no recomputation back",
+    "names/alias_beside_an_identity": "aliases are made after the numbering",
+    "names/frozen_user": "frozen nodes are redirected",
+    "random/masks_of_stateless_draws": "stateless draws are held apart after the numbering, not inside it",
+}
+"""Cases that fail, with the reason; each is expected to fail until the engine is mended."""
+
+
+def load(name: str) -> Case:
+    return read_case(CASES / f"{name}.txt")
+
+
+def parameters(names: list[str]) -> list[object]:
+    """The cases, those of known bugs marked."""
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(reason=KNOWN_BUGS[name], strict=True))
+        if name in KNOWN_BUGS
+        else name
+        for name in names
+    ]
+
+
+def handles(case: Case) -> tuple[str, ...]:
+    """The main graph's resource arguments."""
+    graph = case.before.graphs[""]
+    return tuple(name for name in graph.arguments if graph.nodes[name].attrs.value("T") == NUMBERS["resource"])
+
+
+def is_interpreted(case: Case) -> bool:
+    """Whether the interpreter knows all that the main graph holds."""
+    try:
+        expand(case.before, "", {name: name for name in handles(case)})
+    except (UnknownHere, KeyError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", parameters(NAMES))
+def test_case(name: str) -> None:
+    case = load(name)
+    check_case(case)
+    check_hashing(case)
+    check_orders(case)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in KNOWN_BUGS and is_interpreted(load(name))])
+def test_nothing_new_can_be_seen(name: str) -> None:
+    """Whatever the rewritten module may do, the module could do before, over all schedules."""
+    case = load(name)
+    after = run_case(case).after
+    for resources in named_resources(handles(case)):
+        terms: dict[tuple[object, ...], int] = {}
+        possible = outcomes(expand(case.before, "", resources), terms)
+        assert outcomes(expand(after, "", resources), terms) <= possible
+
+
+def test_known_bugs_are_cases() -> None:
+    assert set(NAMES) >= KNOWN_BUGS.keys()
+
+
+def test_every_case_says_what_it_shows_in_one_or_two_sentences() -> None:
+    for name in NAMES:
+        comment = load(name).comment
+        assert comment.endswith((".", ")")), name
+        assert len(comment) < 300, name

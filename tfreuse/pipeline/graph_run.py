@@ -1,0 +1,65 @@
+"""One graph on its way through a pipeline: what it has become, the edits so far, and the analyses that still hold."""
+
+from __future__ import annotations
+
+from tfreuse.analysis.analyses import Analyses
+from tfreuse.analysis.effects import Summaries
+from tfreuse.ir.graph import Graph
+from tfreuse.ir.order import check_graph
+from tfreuse.pipeline.passes import Context, Pass
+from tfreuse.pipeline.rewriter import Edit, Rewriter
+from tfreuse.remarks.remark import Remarks
+
+
+class GraphRun:
+    """Runs passes on one graph; a pass that raises leaves no trace but its remarks.
+
+    The edits of passes that stack (`Pass.stacks`) are collected and carried out in one sweep, when a pass needs
+    the graph or at the end.
+    """
+
+    def __init__(self, graph: Graph, summaries: Summaries) -> None:
+        self.graph = graph
+        self.journal: list[Edit] = []
+        self._analyses = Analyses(graph, summaries)
+        self._pending: Rewriter | None = None
+        self._orphans: list[str] = []
+
+    def run(self, step: Pass, remarks: Remarks) -> None:
+        """Run one pass.
+
+        Raises:
+            GraphError: if the pass left a dangling edge or a cycle; and whatever else it raises.
+        """
+        if not step.stacks:
+            self.settle()
+        rewriter = Rewriter(self.graph, step.name(), self._pending)
+        ops = self._analyses.summaries.ops
+        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), tuple(self._orphans)), rewriter)
+        gone = {edit.node for edit in rewriter.journal if edit.kind != "order"}
+        if step.stacks:
+            self._pending = rewriter
+            self._analyses = self._analyses.without(gone)
+        else:
+            rewritten = rewriter.finish()
+            if "order" not in step.preserves:
+                check_graph(rewritten)
+            self._analyses = self._analyses.after(rewritten, step.preserves, gone)
+            self.graph = rewritten
+        self._note(rewriter)
+
+    def settle(self) -> None:
+        """Carry out the edits that are pending."""
+        if self._pending is not None:
+            rewritten = self._pending.finish()
+            self._analyses = self._analyses.after(rewritten, frozenset({"order", "congruence"}), set())
+            self.graph = rewritten
+            self._pending = None
+
+    def _note(self, rewriter: Rewriter) -> None:
+        self.journal += rewriter.journal
+        for edit in rewriter.journal:
+            if edit.kind in ("merge", "alias"):
+                node = rewriter.graph.nodes[edit.node]
+                self._orphans += [source for source, _ in node.inputs]
+                self._orphans += sorted(node.controls)

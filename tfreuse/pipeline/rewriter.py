@@ -1,0 +1,173 @@
+"""The one place where graphs are edited; every edit goes into the journal, and everything reported comes from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tfreuse.errors import GraphError
+from tfreuse.ir.attrs import Attr, Attrs
+from tfreuse.ir.graph import Graph, Node, Value
+
+
+class Edit(NamedTuple):
+    """One journal entry.
+
+    `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
+    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`).
+    """
+
+    kind: str
+    node: str
+    other: str
+    by: str
+
+
+class Rewriter:
+    """Collects edits of one graph and carries them out in one sweep, with those of an `earlier` one on that graph.
+
+    `journal` holds its own edits only; `forward` leads from every duplicate merged so far to its survivor.
+    """
+
+    def __init__(self, graph: Graph, by: str, earlier: Rewriter | None = None) -> None:
+        self.graph = graph
+        self._by = by
+        self._earlier = earlier
+        self.journal: list[Edit] = []
+        self.forward: dict[str, str] = dict(earlier.forward) if earlier else {}
+        self._aliases: dict[str, Node] = dict(earlier._aliases) if earlier else {}
+        self._removed: set[str] = set(earlier._removed) if earlier else set()
+        self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
+
+    def merge(self, duplicate: str, survivor: str, alias_type: int | None = None) -> None:
+        """Let every use of `duplicate` use `survivor`.
+
+        `alias_type`, a `DataType`, keeps a one-output duplicate under its name as an `Identity` of that type.
+
+        Raises:
+            GraphError: if a frozen or public node would vanish, or the survivor is itself merged away.
+        """
+        graph = self.graph
+        if survivor in self.forward or duplicate in self.forward or duplicate == survivor:
+            raise GraphError(f"cannot merge {duplicate!r} into {survivor!r}: one of them is merged already")
+        if duplicate in graph.frozen or duplicate in graph.arguments:
+            raise GraphError(f"cannot merge {duplicate!r}: it must stay as it is")
+        self.forward[duplicate] = survivor
+        if alias_type is None:
+            if duplicate in graph.kept:
+                raise GraphError(f"cannot merge {duplicate!r}: its name is public")
+            self.journal.append(Edit("merge", duplicate, survivor, self._by))
+            return
+        node = graph.nodes[duplicate]
+        attrs = {"T": Attr("type", alias_type)}
+        if "_output_shapes" in node.attrs:
+            attrs["_output_shapes"] = node.attrs["_output_shapes"]
+        self._aliases[duplicate] = Node(
+            duplicate, "Identity", (Value(survivor),), attrs=Attrs(attrs), device=node.device
+        )
+        self.journal.append(Edit("alias", duplicate, survivor, self._by))
+
+    def remove(self, name: str) -> None:
+        """Remove a node that nothing uses.
+
+        Raises:
+            GraphError: if something outside refers to it.
+        """
+        if name in self.graph.roots:
+            raise GraphError(f"cannot remove {name!r}: something outside refers to it")
+        self._removed.add(name)
+        self.journal.append(Edit("remove", name, "", self._by))
+
+    def wait(self, name: str, control: str) -> bool:
+        """Let node `name` wait for node `control`; False if that was asked for before."""
+        waits = self._waits.get(name, frozenset())
+        if control in waits:
+            return False
+        self._waits[name] = waits | {control}
+        self.journal.append(Edit("order", name, control, self._by))
+        return True
+
+    def abandon(self) -> None:
+        """Drop its own edits; those of earlier passes stay."""
+        self.__init__(self.graph, self._by, self._earlier)  # type: ignore[misc]
+
+    def finish(self) -> Graph:
+        """The graph with all edits carried out; the graph itself where there was none."""
+        if not (self.forward or self._removed or self._waits):
+            return self.graph
+        forward, aliases, waits = self.forward, self._aliases, self._waits
+        gone = self._removed.union(forward).difference(aliases)
+        widened = self._widened_shapes()
+        nodes: dict[str, Node] = {}
+        for name, node in self.graph.nodes.items():
+            if name in gone:
+                continue
+            if name in aliases:
+                node = aliases[name]
+            else:
+                for source, _ in node.inputs:
+                    if source in forward:
+                        node = self._redirected(node)
+                        break
+                else:
+                    if node.controls and not forward.keys().isdisjoint(node.controls):
+                        node = self._redirected(node)
+            if name in waits:
+                node = node._replace(
+                    controls=node.controls | {forward.get(control, control) for control in waits[name]}
+                )
+            if node.attrs.is_colocated:
+                node = self._recolocated(node)
+            if name in widened:
+                node = node._replace(attrs=node.attrs.updated({"_output_shapes": None}))
+            nodes[name] = node
+        outputs = tuple((label, self._forwarded(value)) for label, value in self.graph.outputs)
+        return self.graph.evolve(nodes, outputs, self._control_outputs())
+
+    def _forwarded(self, value: Value) -> Value:
+        survivor = self.forward.get(value.node)
+        return value if survivor is None else Value(survivor, value.port)
+
+    def _redirected(self, node: Node) -> Node:
+        """The node on its survivors; an alias is bypassed by data edges, and a control edge beside a data edge goes."""
+        forward = self.forward
+        inputs = tuple(
+            Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
+        )
+        controls = frozenset(forward.get(control, control) for control in node.controls)
+        moved = controls - node.controls
+        return node._replace(inputs=inputs, controls=controls - (moved & {value.node for value in inputs}))
+
+    def _recolocated(self, node: Node) -> Node:
+        """Rewrites `loc:@duplicate` to the survivor, which stands on the same device."""
+        kind, groups = node.attrs.value("_class")
+        if kind != "s":
+            return node
+        prefix = b"loc:@"
+        renamed = []
+        for group in groups:
+            name = group[len(prefix) :].decode() if group.startswith(prefix) else ""
+            target = self.forward.get(name, name) if name not in self._aliases else name
+            if name in self._removed:
+                continue
+            renamed.append(prefix + target.encode() if name else group)
+        if tuple(renamed) == groups:
+            return node
+        attr = Attr("list", (kind, tuple(dict.fromkeys(renamed)))) if renamed else None
+        return node._replace(attrs=node.attrs.updated({"_class": attr}))
+
+    def _widened_shapes(self) -> set[str]:
+        """Survivors whose recorded static shapes differ from a duplicate's: neither may claim to be the tighter one."""
+        nodes = self.graph.nodes
+        return {
+            survivor
+            for duplicate, survivor in self.forward.items()
+            if "_output_shapes" in nodes[survivor].attrs
+            and nodes[survivor].attrs["_output_shapes"] != nodes[duplicate].attrs.get("_output_shapes")
+        }
+
+    def _control_outputs(self) -> tuple[tuple[str, str], ...]:
+        """One entry a node: TensorFlow refuses two control outputs on one node."""
+        by_node: dict[str, str] = {}
+        for label, name in self.graph.control_outputs:
+            by_node.setdefault(self.forward.get(name, name), label)
+        return tuple((label, name) for name, label in by_node.items())

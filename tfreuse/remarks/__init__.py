@@ -1,0 +1,1 @@
+"""What passes and analyses have to say: done, missed, failed, noticed; each with a stable id."""

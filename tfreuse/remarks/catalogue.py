@@ -1,0 +1,177 @@
+"""Every remark id with its meaning and the advice that goes with it; the reference page is generated from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tfreuse.errors import PipelineError
+
+PASSED, MISSED, FAILURE, ANALYSIS = "passed", "missed", "failure", "analysis"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of remark: `kind` (passed, missed, failure or analysis), what it says and what to do about it."""
+
+    id: str
+    kind: str
+    meaning: str
+    advice: str = ""
+
+
+_ENTRIES = (
+    Entry("merged", PASSED, "Nodes that compute the same thing were merged into one."),
+    Entry("order-restored", PASSED, "A control edge was added so that a write still waits for a read."),
+    Entry(
+        "different-variables",
+        MISSED,
+        "Two nodes are equal except that they use different variables.",
+        "Two layers have two sets of weights, equal values or not. To compute once, call one layer twice.",
+    ),
+    Entry(
+        "different-operand",
+        MISSED,
+        "Two nodes are equal except for one operand.",
+        "Nothing to do where the inputs really differ; otherwise look at how the two operands are made.",
+    ),
+    Entry(
+        "write-between",
+        MISSED,
+        "Two reads of one variable may see different values: a write may run between them.",
+        "If both are meant to see the same value, read once, before the write, and use that tensor twice.",
+    ),
+    Entry(
+        "racing-reads",
+        MISSED,
+        "Two reads of one variable are not ordered with a write to it, so they may see two values.",
+        "Order the reads and the write with tf.control_dependencies, or read once.",
+    ),
+    Entry(
+        "different-order",
+        MISSED,
+        "Two nodes are equal, but their control inputs differ: one must wait for something that the other need not.",
+        "Drop the tf.control_dependencies around one of them if the order does not matter.",
+    ),
+    Entry(
+        "different-device",
+        MISSED,
+        "Two nodes are equal except for the device that they are placed on.",
+        "Use the same tf.device for both.",
+    ),
+    Entry(
+        "different-attributes",
+        MISSED,
+        "Two nodes with equal operands differ in an attribute.",
+        "Nothing to do where the difference is meant (another stride, another dtype).",
+    ),
+    Entry(
+        "random-draw",
+        MISSED,
+        "Two random draws look alike; each gives numbers of its own, seeded or not.",
+        "Draw once and use the tensor twice, if one draw is meant.",
+    ),
+    Entry(
+        "observable-effect",
+        MISSED,
+        "Two nodes look alike and each has an effect that can be observed.",
+        "Nothing to do: effects are never merged.",
+    ),
+    Entry(
+        "unknown-effects",
+        MISSED,
+        "Two nodes look alike, but what their op does is not known here.",
+        "Add op facts by the entry point tfreuse.ops if the op is a function of its operands.",
+    ),
+    Entry(
+        "quantization-unit",
+        MISSED,
+        "Quantisation nodes stay with the op that they belong to; converters fuse them one to one.",
+        "Merge them with cse{quantization=true} where no converter follows.",
+    ),
+    Entry(
+        "stateless-random",
+        MISSED,
+        "Two stateless random ops with one key are equal, and merging them is off by default.",
+        "Turn it on with cse{stateless-random=true}.",
+    ),
+    Entry(
+        "variant-value",
+        MISSED,
+        "The value is a list or another variant; sharing one forces copies when it is updated.",
+    ),
+    Entry(
+        "order-in-frames",
+        MISSED,
+        "Merging would lose the order of a read and a write, and no edge can be added among TF1 loops and branches.",
+        "Run dedupe-reads before the other passes.",
+    ),
+    Entry(
+        "branch-operands",
+        MISSED,
+        "Two operands of one branch are equal; TensorFlow cannot differentiate a branch that gets one tensor twice.",
+        "Nothing to do: what the two depend on is still shared. Pass the tensor once, if one is meant.",
+    ),
+    Entry(
+        "sum-of-equals",
+        MISSED,
+        "A merge would turn a sum into y + y, whose gradient TensorFlow gets wrong inside a branch.",
+        "Nothing to do: what the two operands depend on is still shared. With a static shape they merge as well.",
+    ),
+    Entry(
+        "name-is-public",
+        MISSED,
+        "The outside refers to this node by name and it has several outputs, so it cannot become an alias.",
+    ),
+    Entry(
+        "unknown-op",
+        MISSED,
+        "A function holds an op that this TensorFlow does not know; the function is carried through untouched.",
+        "Load the op's library first (tf.load_op_library) and run again.",
+    ),
+    Entry(
+        "save-restore-function",
+        ANALYSIS,
+        "A function that only saves, restores or initialises; left alone.",
+    ),
+    Entry(
+        "pass-failed",
+        FAILURE,
+        "A pass raised an error; everything that it did was rolled back.",
+        "Please report it with the model or the function that showed it.",
+    ),
+    Entry(
+        "not-optimized",
+        FAILURE,
+        "The optimisation failed and the original was used as it was.",
+        "Please report it with the model or the function that showed it.",
+    ),
+)
+
+CATALOGUE: dict[str, Entry] = {entry.id: entry for entry in _ENTRIES}
+
+
+def declare(entries: Iterable[Entry]) -> None:
+    """Add the kinds of remarks that a pass of another distribution makes; declaring one again does nothing.
+
+    Raises:
+        PipelineError: if the id stands for something else.
+    """
+    for entry in entries:
+        if CATALOGUE.setdefault(entry.id, entry) != entry:
+            raise PipelineError(f"remark {entry.id!r} is in the catalogue already")
+
+
+def reference_page() -> str:
+    """The catalogue as a Markdown page."""
+    lines = [
+        "# Remarks",
+        "",
+        "Every remark in a report has one of these ids. This page is generated from `tfreuse/remarks/catalogue.py`",
+        "by `python -m tools.reference`.",
+    ]
+    for kind in (PASSED, MISSED, ANALYSIS, FAILURE):
+        lines += ["", f"## {kind.capitalize()}", ""]
+        for entry in sorted((e for e in _ENTRIES if e.kind == kind), key=lambda e: e.id):
+            lines.append(f"- `{entry.id}`: {entry.meaning}" + (f" *{entry.advice}*" if entry.advice else ""))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,53 @@
+"""A remark: what happened or did not happen to which nodes, and the values that decided it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfreuse.remarks.catalogue import CATALOGUE
+
+
+@dataclass(frozen=True)
+class Remark:
+    """`id` is a key of the catalogue; `nodes` are the nodes concerned; `field` is what differed, if anything did."""
+
+    id: str
+    function: str
+    nodes: tuple[str, ...]
+    detail: str = ""
+    field: str = ""
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        if self.id not in CATALOGUE:
+            raise ValueError(f"no remark {self.id!r} in the catalogue")
+
+    @property
+    def kind(self) -> str:
+        """passed, missed, failure or analysis."""
+        return CATALOGUE[self.id].kind
+
+    def to_dict(self) -> dict[str, Any]:
+        """The remark as the report writes it, with the catalogue's advice."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "function": self.function,
+            "nodes": list(self.nodes),
+            "field": self.field,
+            "detail": self.detail,
+            "advice": CATALOGUE[self.id].advice,
+            "pass": self.by,
+        }
+
+
+@dataclass
+class Remarks:
+    """The remarks of one run, in the order in which they were made, without repetitions."""
+
+    items: dict[Remark, None] = field(default_factory=dict)
+
+    def add(self, remark: Remark) -> None:
+        """Record one remark."""
+        self.items.setdefault(remark)

@@ -1,0 +1,1 @@
+"""Protocol buffers read into the IR and written back."""

@@ -1,0 +1,1 @@
+"""Between TensorFlow's protocol buffers and the IR; with runtime the only room that imports TensorFlow."""

@@ -1,0 +1,140 @@
+"""A SavedModel folder: found, parsed, and written again by editing its protocol buffer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from tfreuse.bridge import files
+from tfreuse.bridge.load import tensorflow
+from tfreuse.errors import InputError
+
+BINARY, TEXT, SPLIT = "saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"
+FINGERPRINT = "fingerprint.pb"
+
+
+class SavedModelFolder:
+    """A SavedModel at `path`, parsed into `proto`; nothing of the model is loaded or run.
+
+    Raises:
+        InputError: if there is no SavedModel at the path or it cannot be parsed.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.file = _find(path)
+        content = files.read_bytes(os.path.join(path, self.file))
+        self.proto = parse(_saved_model(), content, self.file, f"{path} is no SavedModel")
+        if not self.proto.meta_graphs:
+            raise InputError(f"{path} is no SavedModel: {self.file} holds no graph")
+
+    def meta_graphs(self, tags: Iterable[str] | None = None) -> list[Any]:
+        """The graphs with exactly these tags, or all.
+
+        Raises:
+            InputError: if none has them, naming those that exist.
+        """
+        if tags is None:
+            return list(self.proto.meta_graphs)
+        wanted = set(tags.split(",") if isinstance(tags, str) else tags)
+        found = [graph for graph in self.proto.meta_graphs if set(graph.meta_info_def.tags) == wanted]
+        if not found:
+            present = "; ".join(",".join(graph.meta_info_def.tags) or "none" for graph in self.proto.meta_graphs)
+            raise InputError(f"{self.path} has no graph tagged {','.join(sorted(wanted))}; it has: {present}")
+        return found
+
+    def write(self, target: str) -> None:
+        """Write the edited model to `target`, everything beside the graph carried as it is.
+
+        Raises:
+            InputError: if the target cannot be written.
+        """
+        with files.written_whole(target) as fresh:
+            files.copy_tree(self.path, fresh, skip=frozenset({self.file, FINGERPRINT}))
+            files.write_bytes(os.path.join(fresh, self.file), serialize(self.proto, self.file))
+            if files.gfile().exists(os.path.join(self.path, FINGERPRINT)):
+                _write_fingerprint(self.path, fresh)
+
+
+def parse(proto: Any, content: bytes, name: str, complaint: str) -> Any:
+    """Parse binary or, by the file's ending, text form into `proto`.
+
+    Raises:
+        InputError: beginning with `complaint`.
+    """
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
+
+    try:
+        if name.endswith("txt"):
+            text_format.Parse(content.decode(), proto)
+        else:
+            proto.ParseFromString(content)
+    except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise InputError(f"{complaint}: {name} cannot be parsed ({str(error).splitlines()[0]})") from None
+    return proto
+
+
+def serialize(proto: Any, name: str) -> bytes:
+    """The proto in the form that the file's ending asks for, the same bytes for equal protos.
+
+    Raises:
+        InputError: if it is larger than a protocol buffer may be.
+    """
+    from google.protobuf import text_format
+
+    if name.endswith("txt"):
+        text: str = text_format.MessageToString(proto)
+        return text.encode()
+    try:
+        data: bytes = proto.SerializeToString(deterministic=True)
+    except ValueError as error:
+        raise InputError(f"the graph is too large for one file ({error})") from None
+    return data
+
+
+def _find(path: str) -> str:
+    if not path:
+        raise InputError("the source path is empty; name the folder of a SavedModel")
+    with files.file_errors(f"cannot read {path}"):
+        exists = files.gfile().exists
+        if not exists(path):
+            raise InputError(f"{path} does not exist")
+        for name in (BINARY, TEXT):
+            if exists(os.path.join(path, name)):
+                return name
+        if exists(os.path.join(path, SPLIT)):
+            raise InputError(f"{path} is a split SavedModel ({SPLIT}), which tfreuse cannot read; save it unsplit")
+    raise InputError(f"{path} is no SavedModel: it holds no {BINARY} and no {TEXT}")
+
+
+def _saved_model() -> Any:
+    tensorflow()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel()
+
+
+def _write_fingerprint(source: str, target: str) -> None:
+    """Let TensorFlow compute the fingerprint, and derive its random identifier from the source's and the content.
+
+    A fingerprint is optional: where it cannot be computed, the target has none.
+    """
+    from tensorflow.core.protobuf import fingerprint_pb2
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    fingerprint, old = fingerprint_pb2.FingerprintDef(), fingerprint_pb2.FingerprintDef()
+    path = os.path.join(target, FINGERPRINT)
+    try:
+        fingerprinting_utils.write_fingerprint(target)
+        fingerprint.ParseFromString(files.read_bytes(path))
+        old.ParseFromString(files.read_bytes(os.path.join(source, FINGERPRINT)))
+    except Exception:  # noqa: BLE001  # whatever TensorFlow raises here, the model is whole without it
+        files.remove(path)
+        return
+    fingerprint.uuid = ""
+    seed = old.uuid.encode() + fingerprint.SerializeToString(deterministic=True)
+    fingerprint.uuid = str(int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big"))
+    files.write_bytes(path, fingerprint.SerializeToString(deterministic=True))

@@ -1,0 +1,1 @@
+"""Reports: their JSON against the schema, their tables, their remarks."""

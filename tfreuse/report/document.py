@@ -1,0 +1,81 @@
+"""The whole report of one run, from the pipeline's result."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tfreuse.analysis.effects import Summaries
+from tfreuse.pipeline.run import Result
+from tfreuse.pipeline.text import Pipeline, print_pipeline
+from tfreuse.remarks.remark import Remark
+from tfreuse.report.build import SCHEMA_VERSION, function_entry, totals
+from tfreuse.report.report import Report
+
+
+def make_report(
+    results: list[Result], model: Mapping[str, Any], pipeline: Pipeline, failures: Sequence[Exception] = ()
+) -> Report:
+    """The report of one or several results on one model; `failures` are graphs that were given up and left alone."""
+
+    def build() -> dict[str, Any]:
+        functions: list[dict[str, Any]] = []
+        name = str(model.get("name", ""))
+        remarks = [Remark("not-optimized", name, (), f"{type(error).__name__}: {error}") for error in failures]
+        seconds: dict[str, float] = {}
+        for result in results:
+            functions += _functions(result)
+            remarks += result.remarks.items
+            for name, spent in result.seconds.items():
+                seconds[name] = seconds.get(name, 0.0) + spent
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "tool": tool_identity(),
+            "model": dict(model),
+            "pipeline": print_pipeline(pipeline),
+            "seconds": seconds,
+            "functions": functions,
+            "totals": totals(functions),
+            "remarks": [remark.to_dict() for remark in remarks if remark.kind != "missed" or not remark.nodes],
+        }
+
+    return Report(build)
+
+
+def tool_identity() -> dict[str, str]:
+    """Names and versions of tfreuse, Python and TensorFlow."""
+    return {
+        "name": "tfreuse",
+        "version": _version("tfreuse"),
+        "python": platform.python_version(),
+        "tensorflow": _version("tensorflow") or _version("tensorflow-cpu"),
+    }
+
+
+def _functions(result: Result) -> list[dict[str, Any]]:
+    summaries = Summaries(result.after, result.ops)
+    entries = []
+    for name, graph in result.graphs.items():
+        forward = {edit.node: edit.other for edit in graph.journal if edit.kind in ("merge", "alias")}
+        remarks = [remark for remark in result.remarks.items if remark.function == name]
+        entries.append(
+            function_entry(
+                graph.before,
+                graph.after,
+                forward,
+                remarks,
+                result.ops,
+                summaries,
+                result.labels.get(name, ""),
+            )
+        )
+    return entries
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

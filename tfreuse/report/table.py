@@ -1,0 +1,116 @@
+"""The report for people: tables drawn by rich from the JSON alone."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+MAX_ROWS = 20
+"""Rows shown of each table; the JSON holds all of them."""
+
+
+def render(report: dict[str, Any], width: int = 110) -> str:
+    """The report as plain text, without colours."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(layout(report))
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # the file is the StringIO above
+    return "\n".join(line.rstrip() for line in text.rstrip().splitlines())
+
+
+def layout(report: dict[str, Any]) -> RenderableType:
+    """The report as something that a rich console prints."""
+    parts: list[RenderableType] = [_headline(report)]
+    regions = [(f, region) for f in report["functions"] for region in f["regions"] if set(region["ops"]) != {"Const"}]
+    if regions:
+        parts.append(_regions(regions))
+    missed = [(f, miss) for f in report["functions"] for miss in f["missed"]]
+    if missed:
+        parts.append(_missed(missed))
+    parts += [
+        Text(f"{remark['kind']}: {remark['id']} {remark['function']}: {remark['detail']}")
+        for remark in report["remarks"]
+        if remark["kind"] in ("failure", "missed")
+    ]
+    return Group(*parts)
+
+
+def amount(value: int | None, unit: str = "") -> str:
+    """A count with a decimal prefix: 1234567 is `1.23 M`; None is `unknown`."""
+    if value is None:
+        return "unknown"
+    number = float(value)
+    for prefix in ("", "k", "M", "G", "T"):  # the last one is used below
+        if float(f"{number:.3g}") < 1000 or prefix == "T":
+            break
+        number /= 1000
+    text = str(value) if not prefix else f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
+    return f"{text} {prefix}{unit}".strip()
+
+
+def _headline(report: dict[str, Any]) -> Text:
+    totals = report["totals"]
+    ops = ", ".join(f"{count} {op}" for op, count in totals["merged_ops"].items())
+    per = " per example" if totals["per_example"] else ""
+    lines = [
+        f"{report['model'].get('name', '')} ({report['model'].get('kind', '')}), pipeline {report['pipeline']}",
+    ]
+    sizes = f"{totals['nodes_before']} nodes before, {totals['nodes_after']} after"
+    lines.append(f"{sizes}, in {totals['functions']} functions ({totals['functions_changed']} changed)")
+    if totals["merged"]:
+        least = "at least " if totals["unknown_cost"] else ""
+        lines.append(f"merged {totals['merged']}: {ops}")
+        lines.append(
+            f"saves {least}{amount(totals['multiply_adds'])} multiply-adds and "
+            f"{least}{amount(totals['bytes'], 'B')} of results{per}"
+        )
+    else:
+        lines.append("nothing to merge")
+    return Text("\n".join(lines))
+
+
+def _regions(regions: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
+    table = Table(title="Shared", title_justify="left")
+    for column in ("function", "computed once", "copies gone", "ops", "multiply-adds"):
+        table.add_column(column, overflow="fold")
+    ordered = sorted(regions, key=lambda pair: -(pair[1]["multiply_adds"] or 0))
+    for function, region in ordered[:MAX_ROWS]:
+        ops = ", ".join(f"{count} {op}" for op, count in region["ops"].items())
+        table.add_row(
+            function["label"] or function["name"] or "main",
+            _shortened(_scopes(region["survivor"])),
+            str(len(region["duplicates"])),
+            ops,
+            amount(region["multiply_adds"]),
+        )
+    return _captioned(table, len(regions))
+
+
+def _missed(missed: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
+    table = Table(title="Not shared", title_justify="left")
+    for column in ("function", "remark", "nodes", "what differs"):
+        table.add_column(column, overflow="fold")
+    for function, miss in missed[:MAX_ROWS]:
+        detail = f"{miss['field']}: {miss['detail']}" if miss["detail"] else miss["field"]
+        table.add_row(function["label"] or function["name"] or "main", miss["id"], _shortened(miss["nodes"]), detail)
+    return _captioned(table, len(missed))
+
+
+def _captioned(table: Table, rows: int) -> Table:
+    if rows > MAX_ROWS:
+        table.caption = f"{rows - MAX_ROWS} more in the JSON"
+        table.caption_justify = "left"
+    return table
+
+
+def _scopes(names: list[str]) -> list[str]:
+    """The innermost scopes of nodes, which are layers' names; the nodes themselves where they have none."""
+    return list(dict.fromkeys(name.rpartition("/")[0] or name for name in names))
+
+
+def _shortened(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

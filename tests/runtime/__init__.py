@@ -1,0 +1,1 @@
+"""Decorated functions and concrete functions: what runs, what is reported, what a failure leaves behind."""

@@ -1,0 +1,1 @@
+"""Programs on which a decorated function must behave exactly as `tf.function` does."""

@@ -1,0 +1,127 @@
+"""Carries a pipeline's edits out on a live `FuncGraph`: duplicates are disconnected, never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from tfreuse.analysis.effects import EFFECT, Effects, Summaries
+from tfreuse.bridge.load import tensorflow
+from tfreuse.bridge.module import MAIN, ops_of, read_module
+from tfreuse.ir.graph import Graph, Module, Value
+from tfreuse.pipeline.run import Result, run_pipeline
+from tfreuse.pipeline.text import Pipeline
+
+
+class LiveGraph:
+    """A `FuncGraph` behind automatic control dependencies.
+
+    `manager` is the `AutomaticControlDependencies` of a trace whose control outputs are still to be copied from
+    it, or None for a finished graph.
+    """
+
+    def __init__(self, graph: Any, manager: Any = None) -> None:
+        self.graph = graph
+        self._must_run: Any = (
+            graph.control_outputs if manager is None else getattr(manager, "ops_which_must_run", set())
+        )
+
+    def read(self) -> tuple[Module, Any]:
+        """The graph and its functions as a module, and the op tables.
+
+        Inputs, captured constants among them, are arguments; outputs are frozen, because callers hold them.
+        """
+        graph_def = self.graph.as_graph_def()
+        ops = ops_of(graph_def)
+        inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
+        outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
+        module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
+        return with_outputs(module, self.graph, self.graph.outputs), ops
+
+    def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
+        """Rewire the operations that `after` changed; undone whole if one of the edits fails.
+
+        A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it.
+        """
+        undo: list[Callable[[], None]] = []
+        try:
+            for name, new in after.nodes.items():
+                old = before.nodes[name]
+                if new is old:
+                    continue
+                op = self.graph.get_operation_by_name(name)
+                self._move_inputs(op, old.inputs, new.inputs, undo)
+                controls = new.controls | old.controls if effects.kind(old) == EFFECT else new.controls
+                if controls != old.controls:
+                    undo.append(self._control_setter(op, list(op.control_inputs)))
+                    self._control_setter(op, [self.graph.get_operation_by_name(c) for c in sorted(controls)])()
+        except Exception:
+            for step in reversed(undo):
+                step()
+            raise
+        self._forget([name for name in before.nodes if name not in after.nodes])
+
+    def _move_inputs(
+        self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
+    ) -> None:
+        for index, (was, value) in enumerate(zip(old, new, strict=True)):
+            if was != value:
+                tensor = op.inputs[index]
+                undo.append(partial(op._update_input, index, tensor))
+                op._update_input(index, self.graph.get_operation_by_name(value.node).outputs[value.port])
+
+    def _control_setter(self, op: Any, controls: list[Any]) -> Callable[[], None]:
+        def set_controls() -> None:
+            op._remove_all_control_inputs()
+            op._add_control_inputs(controls)
+
+        return set_controls
+
+    def _forget(self, names: list[str]) -> None:
+        """Drop disconnected operations from those that TensorFlow runs for their effects."""
+        dead = {self.graph.get_operation_by_name(name) for name in names}
+        if isinstance(self._must_run, list):
+            self._must_run[:] = [op for op in self._must_run if op not in dead]
+        else:
+            self._must_run.difference_update(dead)
+
+
+def declared_outputs(func_graph: Any) -> list[Any]:
+    """The output tensors that the function returns; TensorFlow adds others behind them once it is differentiated."""
+    structure = tensorflow().nest.flatten(func_graph.structured_outputs, expand_composites=True)
+    returned = [leaf for leaf in structure if leaf is not None]
+    return list(func_graph.outputs[: len(returned)])
+
+
+def with_outputs(module: Module, func_graph: Any, outputs: Iterable[Any]) -> Module:
+    """The module with outputs (tensors) and static shapes of the `FuncGraph` that its main graph was read from."""
+    if MAIN not in module.graphs:
+        return module
+
+    def shape_of(value: Value) -> tuple[int, ...] | None:
+        shape = func_graph.get_operation_by_name(value.node).outputs[value.port].shape
+        return None if shape.rank is None else tuple(-1 if size is None else size for size in shape.as_list())
+
+    values = tuple((str(index), Value(tensor.op.name, tensor.value_index)) for index, tensor in enumerate(outputs))
+    main = replace(module.graphs[MAIN], outputs=values, shapes=shape_of)
+    return replace(module, graphs={**module.graphs, MAIN: main})
+
+
+def rewire(live: LiveGraph, pipeline: Pipeline, raise_failures: bool = False) -> Result:
+    """Plan on the graph's protocol buffer, then edit the live graph; the plan is complete before the first edit.
+
+    Raises:
+        GraphError: if the graph cannot be read.
+    """
+    module, ops = live.read()
+    if MAIN not in module.graphs:
+        return Result(module, module, ops, pipeline)
+    library = frozenset(module.graphs) - {MAIN}
+    result = run_pipeline(module, ops, pipeline, skip=library, raise_failures=raise_failures)
+    result.labels[MAIN] = live.graph.name
+    found = result.graphs[MAIN]
+    if found.after is not found.before:
+        live.apply(found.before, found.after, Effects(found.before, Summaries(module, ops)))
+    return result

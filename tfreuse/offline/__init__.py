@@ -1,0 +1,1 @@
+"""Models on disk and graphs in hand: read, run the pipeline, write back whole or not at all."""

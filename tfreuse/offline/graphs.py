@@ -1,0 +1,152 @@
+"""`optimize_graph_def`, `optimize` and graph files: graphs without the folder of a SavedModel around them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from os import PathLike, fspath
+from typing import Any
+
+from tfreuse.bridge import files
+from tfreuse.bridge.load import tensorflow
+from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
+from tfreuse.bridge.public_names import node_of
+from tfreuse.bridge.savedmodel import parse, serialize
+from tfreuse.errors import InputError
+from tfreuse.offline.rewrite import rewrite_in_place
+from tfreuse.pipeline.run import Progress, Result, run_pipeline
+from tfreuse.pipeline.text import Pipeline, resolve_pipeline
+from tfreuse.report.document import make_report
+from tfreuse.report.report import Report
+
+
+def optimize_graph_def(
+    graph_def: Any,
+    *,
+    outputs: Iterable[str],
+    inputs: Iterable[str] = (),
+    pipeline: str | Pipeline | None = None,
+    preset: str = "exact",
+) -> tuple[Any, Report]:
+    """A copy of `graph_def` in which equal work is shared, and the report.
+
+    Args:
+        graph_def: a `tf.compat.v1.GraphDef`; it is not changed.
+        outputs: names of the nodes or tensors (`y` or `y:0`) that are fetched; these names survive.
+        inputs: names of nodes that are fed, beside placeholders; their values are taken as unknown.
+        pipeline: passes as text or sequence; instead of `preset`.
+        preset: the name of a pipeline.
+
+    Raises:
+        InputError: if a name, an option or the graph cannot be used.
+    """
+    tf = tensorflow()
+    if not isinstance(graph_def, tf.compat.v1.GraphDef):
+        raise InputError(f"expected a GraphDef, not {type(graph_def).__name__}")
+    copy = tf.compat.v1.GraphDef()
+    for name in ("versions", "library", "debug_info"):
+        if graph_def.HasField(name):
+            getattr(copy, name).CopyFrom(getattr(graph_def, name))
+    steps = resolve_pipeline(pipeline, preset)
+    result = _optimize(copy, list(outputs), list(inputs), steps, "the graph", nodes=graph_def.node)
+    return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps)
+
+
+def optimize(
+    concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = "exact"
+) -> tuple[Any, Report]:
+    """A concrete function that computes what `concrete_function` does with equal work shared, and the report.
+
+    The function's graph and the bodies of its loops and branches are rewritten and imported again, with
+    captures, variables and signature; functions that it calls are left as they are (`@tfreuse.dedupe` reaches
+    them).
+
+    Raises:
+        InputError: if it is no concrete function.
+        NotSupportedError: if importing would lose something: a custom gradient, a capture evaluated at call
+            time, a call inside a loop or branch.
+    """
+    from tfreuse.runtime.live import declared_outputs, with_outputs
+    from tfreuse.runtime.reimport import body_functions, check_importable, import_function
+
+    steps = resolve_pipeline(pipeline, preset)
+    graph_def = check_importable(concrete_function)
+    graph = concrete_function.graph
+    ops = ops_of(graph_def)
+    inputs = dict.fromkeys(tensor.op.name for tensor in graph.inputs)
+    outputs = declared_outputs(graph)
+    kept = {tensor.op.name for tensor in outputs} - inputs.keys()
+    module = with_outputs(read_module(graph_def, ops, arguments=inputs, kept={MAIN: kept}), graph, outputs)
+    if MAIN in module.opaque:
+        raise InputError(f"{graph.name} cannot be optimised: {module.opaque[MAIN]}")
+    result = run_pipeline(module, ops, steps, skip=frozenset(module.graphs) - {MAIN, *body_functions(graph_def)})
+    write_module(module, result.after, graph_def, ops)
+    result.labels[MAIN] = graph.name
+    report = make_report([result], {"kind": "function", "name": graph.name}, steps)
+    return import_function(concrete_function, graph_def), report
+
+
+def optimize_graph_file(
+    src: str | PathLike[str],
+    dst: str | PathLike[str] | None,
+    *,
+    outputs: Iterable[str],
+    inputs: Iterable[str] = (),
+    pipeline: str | Pipeline | None = None,
+    preset: str = "exact",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Write to `dst` the graph of `src` with equal work shared; `.pb` is binary, `.pbtxt` is text.
+
+    Raises:
+        InputError: if a path, a name, an option or the graph cannot be used.
+    """
+    steps = resolve_pipeline(pipeline, preset)
+    source, target = fspath(src), None if dst is None or dry_run else fspath(dst)
+    if not dry_run:
+        if target is None:
+            raise InputError("no target; name one, or ask for a dry run")
+        files.check_target(source, target, overwrite)
+    content = files.read_bytes(source)
+    graph_def = parse(tensorflow().compat.v1.GraphDef(), content, source, f"{source} is no graph")
+    if not graph_def.node:
+        raise InputError(f"{source} is no graph: it holds no node")
+    result = _optimize(graph_def, list(outputs), list(inputs), steps, source, progress)
+    if target is not None:
+        with files.written_whole(target) as fresh:
+            files.write_bytes(fresh, serialize(graph_def, target))
+    return make_report([result], {"kind": "GraphDef", "name": source, "target": target}, steps)
+
+
+def _optimize(
+    graph_def: Any,
+    outputs: list[str],
+    inputs: list[str],
+    steps: Pipeline,
+    source: str,
+    progress: Progress | None = None,
+    nodes: Any = None,
+) -> Result:
+    if not outputs:
+        raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
+    missing = {node_of(name) for name in [*outputs, *inputs]}
+    present = graph_def.node if nodes is None else nodes
+    for node in present:
+        missing.discard(node.name)
+        if not missing:
+            break
+    for name in sorted(missing):
+        close = difflib.get_close_matches(name, [node.name for node in present], 3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise InputError(f"{source} has no node {name!r}{hint}")
+    return rewrite_in_place(
+        graph_def,
+        steps,
+        source,
+        arguments=dict.fromkeys(map(node_of, inputs)),
+        kept={MAIN: set(map(node_of, outputs))},
+        progress=progress,
+        nodes=nodes,
+    )

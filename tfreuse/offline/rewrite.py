@@ -1,0 +1,48 @@
+"""The way of every offline door: a `GraphDef` is read, run through the pipeline and edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tfreuse.bridge.module import ops_of, read_module, write_module
+from tfreuse.errors import GraphError, InputError
+from tfreuse.ir.collector import collector_paused
+from tfreuse.pipeline.run import Progress, Result, run_pipeline
+from tfreuse.pipeline.text import Pipeline
+from tfreuse.remarks.remark import Remark
+
+
+def rewrite_in_place(
+    graph_def: Any,
+    steps: Pipeline,
+    source: str,
+    *,
+    arguments: Iterable[str] = (),
+    kept: Mapping[str, Iterable[str]] | None = None,
+    frozen: Mapping[str, Iterable[str]] | None = None,
+    skip: frozenset[str] = frozenset(),
+    progress: Progress | None = None,
+    nodes: Any = None,
+) -> Result:
+    """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
+
+    `arguments`, `kept` and `frozen` are those of `bridge.module.read_module`; functions in `skip` stay as they are.
+    With `nodes`, the main graph is read from there, and what is left of it is copied to `graph_def`.
+
+    Raises:
+        InputError: if the graph contradicts itself.
+    """
+    with collector_paused():
+        ops = ops_of(graph_def)
+        try:
+            module = read_module(
+                graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes
+            )
+        except GraphError as error:
+            raise InputError(f"{source} is damaged: {error}") from None
+        result = run_pipeline(module, ops, steps, progress, skip=skip)
+        for name, reason in module.opaque.items():
+            result.remarks.add(Remark("unknown-op", name, (), reason))
+        write_module(module, result.after, graph_def, ops, nodes=nodes)
+    return result

@@ -1,0 +1,82 @@
+"""`optimize_saved_model` and `inspect`: a SavedModel's protocol buffer edited, nothing loaded, nothing run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike, fspath
+
+from tfreuse.bridge import files
+from tfreuse.bridge.module import MAIN
+from tfreuse.bridge.public_names import public_names
+from tfreuse.bridge.savedmodel import SavedModelFolder
+from tfreuse.errors import InputError
+from tfreuse.offline.rewrite import rewrite_in_place
+from tfreuse.pipeline.run import Progress, Result
+from tfreuse.pipeline.text import Pipeline, resolve_pipeline
+from tfreuse.remarks.remark import Remark
+from tfreuse.report.document import make_report
+from tfreuse.report.report import Report
+
+
+def optimize_saved_model(
+    src: str | PathLike[str],
+    dst: str | PathLike[str] | None,
+    *,
+    pipeline: str | Pipeline | None = None,
+    preset: str = "exact",
+    tags: Iterable[str] | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Write to `dst` the SavedModel of `src` with equal work shared.
+
+    Signatures, object graph, variables, assets and function names stay as they are; `variables/` and `assets/`
+    are copied byte by byte. Paths may be any that `tf.io.gfile` knows. The source is never written to, and the
+    target appears whole or not at all.
+
+    Args:
+        src: folder of a SavedModel of TensorFlow 1 or 2.
+        dst: folder to make; may be None with `dry_run`.
+        pipeline: passes as text or sequence; instead of `preset`.
+        preset: the name of a pipeline.
+        tags: optimise only the graph with exactly these tags (a text has them separated by commas); by default all.
+        overwrite: replace an existing `dst`.
+        dry_run: report, and write nothing.
+        progress: called before each function with its name, its number and how many there are.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: if a path, an option or the model cannot be used.
+        TensorFlowMissingError: if TensorFlow cannot be imported.
+    """
+    steps = resolve_pipeline(pipeline, preset)
+    source = fspath(src)
+    if not dry_run:
+        if dst is None:
+            raise InputError("no target; name one, or ask for a dry run")
+        files.check_target(source, fspath(dst), overwrite)
+    folder = SavedModelFolder(source)
+    results: list[Result] = []
+    for meta_graph in folder.meta_graphs(tags):
+        names = public_names(meta_graph)
+        result = rewrite_in_place(
+            meta_graph.graph_def,
+            steps,
+            source,
+            arguments=names.fed,
+            kept=names.kept,
+            frozen={MAIN: names.frozen},
+            skip=frozenset(names.frozen_functions),
+            progress=progress,
+        )
+        result.labels.update(names.labels)
+        for name in sorted(names.frozen_functions):
+            result.remarks.add(Remark("save-restore-function", name, ()))
+        results.append(result)
+    if not dry_run and dst is not None:
+        folder.write(fspath(dst))
+    model = {"kind": "SavedModel", "name": source, "target": None if dry_run or dst is None else fspath(dst)}
+    return make_report(results, model, steps)

@@ -1,0 +1,1 @@
+"""What another distribution adds to tfreuse: a pass that remarks, a pass that rewrites, and op facts."""

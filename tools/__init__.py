@@ -1,0 +1,1 @@
+"""Programs for developers: the demo, benchmarks, generated pages."""

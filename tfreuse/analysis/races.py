@@ -50,21 +50,33 @@ def _by_resource(
 
 
 def _needed_by(graph: Graph, order: list[str], has_frames: bool) -> dict[str, int]:
-    """For each node a mask of the runs that need it: one for a function or a graph with loops, else one a root."""
+    """For each node a mask of the runs that need it: one for a function, one a root for a main graph."""
     roots = sorted(graph.roots - graph.frozen - set(graph.arguments))
-    if graph.outputs or has_frames or not roots:
+    if graph.outputs or not roots:
         live = live_nodes(graph)
         return {name: int(name in live) for name in order}
     needed = dict.fromkeys(order, 0)
     needed.update((name, 1 << index) for index, name in enumerate(roots))
+    while _pass_on(graph, order, needed) and has_frames:
+        pass  # a loop's back edge leads against the order: another round for each loop around it
+    return needed
+
+
+def _pass_on(graph: Graph, order: list[str], needed: dict[str, int]) -> bool:
+    """Give each node's mask to what it uses; whether one that had passed its own on already got more."""
+    again = False
+    passed: set[str] = set()
     for name in reversed(order):
         mask = needed[name]
-        if mask:
-            for source, _ in graph.nodes[name].inputs:
-                needed[source] |= mask
-            for control in graph.nodes[name].controls:
-                needed[control] |= mask
-    return needed
+        passed.add(name)
+        if not mask:
+            continue
+        node = graph.nodes[name]
+        for used in [*(source for source, _ in node.inputs), *node.controls]:
+            if mask & ~needed[used]:
+                needed[used] |= mask
+                again = again or used in passed
+    return again
 
 
 def _unordered(graph: Graph, order: list[str], conflicts: Mapping[str, list[str]]) -> frozenset[str]:

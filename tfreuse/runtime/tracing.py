@@ -54,7 +54,7 @@ class Trace:
         self.graph = graph
         self._recorder = recorder
         self._manager = graph.experimental_acd_manager  # gone by the time the scope ends
-        self._results: list[Result] = []
+        self._results: dict[Any, Result] = {}  # by graph
         self._failures: list[Exception] = []
 
     def __enter__(self) -> Trace:
@@ -73,10 +73,17 @@ class Trace:
             _finished[self.graph] = self
 
     def optimize(self, graph: Any, manager: Any) -> None:
-        """Rewire one graph; `manager` as in `LiveGraph`."""
+        """Rewire one graph; `manager` as in `LiveGraph`.
+
+        A loop's or branch's body comes again with what TensorFlow added to it for its gradient, and with all that was
+        found before: what is disconnected stays in it. The later result is the whole one.
+        """
         recorder = self._recorder
         try:
-            self._results.append(rewire(LiveGraph(graph, manager), recorder.pipeline, recorder.raise_failures))
+            result = rewire(LiveGraph(graph, manager), recorder.pipeline, recorder.raise_failures)
+            if graph in self._results:
+                result.labels = self._results[graph].labels
+            self._results[graph] = result
         except Exception as error:  # whatever goes wrong here costs the optimisation, never the user's function
             if recorder.raise_failures:
                 raise
@@ -91,8 +98,9 @@ class Trace:
         """Rewire the function's own graph and record the report; `manager` as in `LiveGraph`."""
         self.optimize(self.graph, manager)
         model = {"kind": "function", "name": self.graph.name}
-        self._recorder.record(make_report(self._results, model, self._recorder.pipeline, self._failures))
-        for error in [*self._failures, *(error for result in self._results for error in result.failures)]:
+        results = list(self._results.values())
+        self._recorder.record(make_report(results, model, self._recorder.pipeline, self._failures))
+        for error in [*self._failures, *(error for result in results for error in result.failures)]:
             self._warn(error)
 
     def _warn(self, error: BaseException) -> None:

@@ -75,7 +75,7 @@ def import_function(original: Any, graph_def: Any) -> Any:
 
 
 def _carry(old: Any, new: Any) -> None:
-    """Static shapes set from Python, handle data of resources and variants, gradients of calls, Python functions."""
+    """Static shapes set from Python, handle data, gradients of calls, called functions and Python functions."""
     from tensorflow.python.ops.handle_data_util import copy_handle_data
 
     for op in new.get_operations():
@@ -88,9 +88,10 @@ def _carry(old: Any, new: Any) -> None:
             after.set_shape(before.shape)
             if before.dtype.name in ("resource", "variant"):
                 copy_handle_data(before, after)
-    for held in ("_py_funcs_used_in_graph",):
-        if hasattr(old, held):
-            setattr(new, held, list(getattr(old, held)))
+    # An imported function is a bare definition; the original knows its graph, which saving its gradient needs.
+    new._functions.update((name, old._functions[name]) for name in new._functions if name in old._functions)
+    if hasattr(old, "_py_funcs_used_in_graph"):
+        new._py_funcs_used_in_graph = list(old._py_funcs_used_in_graph)
 
 
 def _same(graph: Any, tensor: Any) -> Any:

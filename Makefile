@@ -11,14 +11,6 @@ export TMPDIR := $(CURDIR)/.venv/tmp
 export PIP_CACHE_DIR := $(CURDIR)/.venv/pip-cache
 export KERAS_HOME := $(CURDIR)/.venv/keras
 
-# Tests that fail and wait for a mend; none may be added without a line in the changelog.
-KNOWN_FAILURES := \
-	--deselect tests/runtime/test_concrete.py::test_a_function_with_custom_gradients_in_calls_can_be_saved \
-	--deselect tests/runtime/test_reports.py::test_a_body_that_tensorflow_rewrites_for_its_gradient_is_counted_once \
-	--deselect tests/runtime/test_fuzz.py \
-	--deselect tests/seeds/test_training_and_inference.py::test_a_shared_forward_trains_alike \
-	--deselect tests/offline/test_saved_models.py::test_one_convolution_is_executed_in_a_session
-
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test check bench bench-scale reference format clean
@@ -33,7 +25,7 @@ demo: .venv/.installed  ## Show what tfreuse does on small models
 
 test: check  ## Run every check and every test; CI runs this
 	.venv/bin/python -m pytest -q tests/scenarios
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios $(KNOWN_FAILURES)
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios
 
 check: .venv/.installed  ## Run what is quick, before a commit: lint, types, imports, the engine's tests
 	.venv/bin/python -m ruff check .

@@ -44,7 +44,7 @@ def test_conflicting_accesses_keep_their_order(module: Module, data: st.DataObje
         survivor, *duplicates = [name for name in names if name in chosen]
         for duplicate in duplicates:
             rewriter.merge(duplicate, survivor)
-    for read, write in lost_orders(graph, found.effects, found.order, rewriter.forward):
+    for read, write in lost_orders(graph, found.effects, found.order, rewriter.forward, rewriter.forward):
         rewriter.wait(write, read)
     after = rewriter.finish()
     check_graph(after)
@@ -73,7 +73,7 @@ w2 = AssignVariableOp(u, x) {dtype: float} ^w1
 
 def lost(text: str, forward: dict[str, str]) -> list[tuple[str, str]]:
     found = analyses(text)
-    return lost_orders(main_graph(text), found.effects, found.order, forward)
+    return lost_orders(main_graph(text), found.effects, found.order, forward, forward)
 
 
 def test_a_lost_order_is_found_for_the_resource_concerned() -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
+from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.facts import Facts
@@ -70,6 +71,7 @@ class Effects:
         self._summaries = summaries
         self._alias = Alias(graph, self._ops)
         self._plain: dict[str, str] = {}
+        self._ranges: dict[tuple[str, Attrs], Mapping[str, tuple[int, int]]] = {}
         present = {node.op for node in graph.nodes.values()}
         self.has_frames = any(self._ops.facts(op).kind == "control" for op in present)
         giving = {op for op in present if self._ops.gives_ref(op)}
@@ -143,13 +145,20 @@ class Effects:
                 yield Access(access.mode, Resource("ambient", access.target[1:]))
                 continue
             if ranges is None:
-                schema = self._ops.schema(node.op)
-                ranges = {} if schema is None else schema.input_ranges(node.attrs)
+                ranges = self._input_ranges(node)
             start, count = ranges.get(access.target, (0, 0))
             if not count:
                 yield Access(access.mode, UNKNOWN)
             for value in node.inputs[start : start + count]:
                 yield Access(access.mode, self._alias.resource(value))
+
+    def _input_ranges(self, node: Node) -> Mapping[str, tuple[int, int]]:
+        key = node.op, node.attrs
+        found = self._ranges.get(key)
+        if found is None:
+            schema = self._ops.schema(node.op)
+            found = self._ranges[key] = {} if schema is None else schema.input_ranges(node.attrs)
+        return found
 
     def _call(self, node: Node) -> frozenset[Access]:
         names = [func.name for func in node.attrs.functions]

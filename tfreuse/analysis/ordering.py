@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tfreuse.analysis.alias import may_alias
 from tfreuse.analysis.effects import EFFECT, READ, Access, Effects
 from tfreuse.ir.graph import Graph, Node
 
 
-def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str]) -> bool:
-    """Whether some duplicate waits for a node that its survivor does not wait for (after the merge)."""
-    for duplicate, survivor in forward.items():
-        one, other = nodes[duplicate], nodes[survivor]
+def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str], fresh: Iterable[str]) -> bool:
+    """Whether some duplicate of `fresh` waits for a node that its survivor does not wait for (after the merge)."""
+    for duplicate in fresh:
+        one, other = nodes[duplicate], nodes[forward[duplicate]]
         if one.controls == other.controls:
             for (source, _), (twin, _) in zip(one.inputs, other.inputs, strict=True):
                 if source != twin and forward.get(source, source) != forward.get(twin, twin):
@@ -26,13 +26,16 @@ def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str]) -> bool:
     return False
 
 
-def lost_orders(graph: Graph, effects: Effects, order: list[str], forward: Mapping[str, str]) -> list[tuple[str, str]]:
+def lost_orders(
+    graph: Graph, effects: Effects, order: list[str], forward: Mapping[str, str], fresh: Iterable[str]
+) -> list[tuple[str, str]]:
     """Pairs (read, write) of one resource, ordered before the merges of `forward` and no longer ordered after.
 
-    A control edge from the read to the write restores each; it cannot close a cycle, because the read stands
-    before the write in `order` and every merge keeps that order.
+    `fresh` are the duplicates that were not there when this was last asked: more merges never part what the earlier
+    ones kept together. A control edge from the read to the write restores each; it cannot close a cycle, because the
+    read stands before the write in `order` and every merge keeps that order.
     """
-    if not loses_inputs(graph.nodes, forward):
+    if not loses_inputs(graph.nodes, forward, fresh):
         return []
     accesses = {name: effects.of(node) for name in order if effects.kind(node := graph.nodes[name]) in (READ, EFFECT)}
     writes = {name: found for name, found in accesses.items() if _modes(found) & {"write"}}

@@ -27,14 +27,30 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
     writers = _by_resource(graph, effects, kinds, order, EFFECT, "write")
     if not writers:
         return frozenset()
+    pairs = [
+        (read, write)
+        for resource, readers in _by_resource(graph, effects, kinds, order, READ, "read").items()
+        if resource in writers
+        for read in readers
+        for write in writers[resource]
+        if not _are_neighbours(graph, read, write)
+    ]
+    if not pairs:
+        return frozenset()
     needed_by = _needed_by(graph, order, effects.has_frames)
     conflicts: dict[str, list[str]] = {}
-    for resource, readers in _by_resource(graph, effects, kinds, order, READ, "read").items():
-        for read in readers:
-            against = [write for write in writers.get(resource, ()) if needed_by[read] & needed_by[write]]
-            if against:
-                conflicts.setdefault(read, []).extend(against)
+    for read, write in pairs:
+        if needed_by[read] & needed_by[write]:
+            conflicts.setdefault(read, []).append(write)
     return _unordered(graph, order, conflicts) if conflicts else frozenset()
+
+
+def _are_neighbours(graph: Graph, one: str, other: str) -> bool:
+    """Whether an edge leads from one of the two to the other."""
+    return any(
+        before in node.controls or any(source == before for source, _ in node.inputs)
+        for before, node in ((one, graph.nodes[other]), (other, graph.nodes[one]))
+    )
 
 
 def _by_resource(
@@ -83,22 +99,20 @@ def _unordered(graph: Graph, order: list[str], conflicts: Mapping[str, list[str]
     nodes = graph.nodes
     concerned = list(dict.fromkeys([*conflicts, *(write for writes in conflicts.values() for write in writes)]))
     above: dict[str, int] = {}
-    bits: dict[str, int] = {}
-    if len(concerned) <= MAX_ACCESSES:
-        bits = {name: 1 << index for index, name in enumerate(concerned)}
-        for name in order:
-            mask = 0
-            for source, _ in nodes[name].inputs:
-                mask |= above.get(source, 0) | bits.get(source, 0)
-            for control in nodes[name].controls:
-                mask |= above.get(control, 0) | bits.get(control, 0)
-            if mask:
-                above[name] = mask
+    if len(concerned) > MAX_ACCESSES:
+        return frozenset(conflicts)
+    bits = {name: 1 << index for index, name in enumerate(concerned)}
+    for name in order:
+        mask = 0
+        for source, _ in nodes[name].inputs:
+            mask |= above.get(source, 0) | bits.get(source, 0)
+        for control in nodes[name].controls:
+            mask |= above.get(control, 0) | bits.get(control, 0)
+        if mask:
+            above[name] = mask
 
     def is_before(one: str, other: str) -> bool:
-        if bits:
-            return bool(above.get(other, 0) & bits[one])
-        return one in nodes[other].controls or any(source == one for source, _ in nodes[other].inputs)
+        return bool(above.get(other, 0) & bits[one])
 
     return frozenset(
         read

@@ -12,9 +12,18 @@ from tfreuse.ir.attrs import Attr, Attrs, Func
 _LIST_FIELDS = ("s", "i", "f", "b", "type", "shape", "tensor", "func")
 
 
-def read_attrs(items: Mapping[str, Any]) -> Attrs:
-    """A proto map of `AttrValue`s as `Attrs`."""
-    return Attrs({name: read_attr(value) for name, value in items.items()})
+def read_attrs(items: Mapping[str, Any], known: dict[bytes, Attr] | None = None) -> Attrs:
+    """A proto map of `AttrValue`s as `Attrs`; `known` has the attributes read before, by their wire form."""
+    if known is None:
+        return Attrs({name: read_attr(value) for name, value in items.items()})
+    found: dict[str, Attr] = {}
+    for name, value in items.items():
+        wire = value.SerializeToString(deterministic=True)
+        attr = known.get(wire)
+        if attr is None:
+            attr = known[wire] = read_attr(value)
+        found[name] = attr
+    return Attrs(found)
 
 
 def read_attr(proto: Any) -> Attr:

@@ -79,9 +79,9 @@ def parse_value(text: str) -> tuple[Value]:
     Raises:
         GraphError: if the port is no number.
     """
-    name, colon, port = text.rpartition(":")
-    if not colon:
+    if ":" not in text:
         return (Value(text),)
+    name, _, port = text.rpartition(":")
     if not port.isdigit():
         raise GraphError(f"cannot read the input {text!r}; expected NODE or NODE:PORT")
     return (Value(name, int(port)),)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfreuse.bridge.attrs import read_attrs, write_attr
 from tfreuse.errors import GraphError
-from tfreuse.ir.attrs import Attrs
+from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
 
 _NAME_TAG = b"\x0a"
@@ -19,9 +19,10 @@ _SHARED_LIMIT = 4096
 
 
 class NodeReader:
-    """Reads `NodeDef`s; sets of attributes are shared by all nodes, of all graphs, that it reads."""
+    """Reads `NodeDef`s; attributes, and sets of them, are shared by all nodes, of all graphs, that it reads."""
 
     def __init__(self) -> None:
+        self._known: dict[bytes, Attr] = {}
         self._shared: dict[bytes, tuple[Attrs, str]] = {}
 
     def read(self, protos: Iterable[Any], values_of: Callable[[str], tuple[Value, ...]]) -> dict[str, Node]:
@@ -41,11 +42,9 @@ class NodeReader:
             texts = proto.input[:]
             inputs: list[Value] = []
             controls = NO_CONTROLS
-            head = 0
-            for text in (name, op, *texts):
-                size = len(text)
-                head += size + (2 if size < 128 else 3)  # tag, length and text
+            size = len(name) + len(op)
             for text in texts:
+                size += len(text)
                 values = known.get(text)
                 if values is None:
                     if text[:1] == "^":
@@ -53,6 +52,9 @@ class NodeReader:
                         continue
                     values = known[text] = values_of(text)
                 inputs += values
+            head = size + 2 * len(texts) + 4  # each text has a tag and a length, of one byte up to 127
+            if size > 127:
+                head += sum([len(text) > 127 for text in (name, op, *texts)])
             wire = proto.SerializeToString(deterministic=True)
             rest = wire[head:] if len(wire) < _SHARED_LIMIT else None
             found = shared.get(rest) if rest is not None and wire[:1] == _NAME_TAG and name.isascii() else None
@@ -64,7 +66,7 @@ class NodeReader:
 
     def _read_rest(self, proto: Any, rest: bytes | None, name: str) -> tuple[Attrs, str]:
         """Attributes and device of a node, noted under the part of its wire form that holds just them."""
-        found = read_attrs(proto.attr), proto.device
+        found = read_attrs(proto.attr, None if rest is None else self._known), proto.device
         # Fields stand in the order of their numbers: name, op and inputs first, whose lengths are known.
         if rest is not None and rest[:1] in _LATER_TAGS and name.isascii():
             self._shared[rest] = found

@@ -15,12 +15,11 @@ def is_ordered(nodes: Mapping[str, Node]) -> bool:
     """Whether every node stands behind all of its inputs, back edges of loops aside."""
     seen: set[str] = set()
     for name, node in nodes.items():
-        for source in node.inputs:
-            if source.node not in seen and not _is_back_edge(nodes, source.node, node):
+        for source, _ in node.inputs:
+            if source not in seen and not _is_back_edge(nodes, source, node):
                 return False
-        for control in node.controls:
-            if control not in seen:
-                return False
+        if node.controls and not seen.issuperset(node.controls):
+            return False
         seen.add(name)
     return True
 

@@ -89,7 +89,8 @@ class MergePass(Pass):
         Among frames of TF1 control flow no edge may be added, so nothing is merged instead.
         """
         analyses = context.analyses
-        lost = lost_orders(context.graph, analyses.effects, analyses.order, rewriter.forward)
+        fresh = [edit.node for edit in rewriter.journal]
+        lost = lost_orders(context.graph, analyses.effects, analyses.order, rewriter.forward, fresh)
         if lost and analyses.effects.has_frames:
             context.remarks.add(context.remark("order-in-frames", lost[0]))
             rewriter.abandon()

@@ -16,11 +16,6 @@ NAMES = sorted(path.relative_to(CASES).with_suffix("").as_posix() for path in CA
 KNOWN_BUGS = {
     "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
     "races/one_variable_in_two_arguments": "two arguments are two resources, as for control dependencies",
-    "colocation/groups_that_become_one": "`_class` is compared by the names before the merge",
-    "control_edges/anchor_that_became_an_operand": "an anchor that an operand implies is compared all the same",
-    "control_edges/recomputed_behind_a_reading_call": "a call that only reads holds no recomputation back",
-    "names/alias_beside_an_identity": "aliases are made after the numbering",
-    "names/frozen_user": "frozen nodes are redirected",
     "random/masks_of_stateless_draws": "stateless draws are held apart after the numbering, not inside it",
 }
 """Cases that fail, with the reason; each is expected to fail until the engine is mended."""

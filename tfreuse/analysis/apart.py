@@ -15,14 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tfreuse.analysis.shapes import Shape, stated_shapes
-from tfreuse.ir.dtypes import NUMBERS
+from tfreuse.ir.dtypes import DIFFERENTIABLE
 from tfreuse.ir.graph import Graph, Node, Value
 
 _BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 _SUMS = frozenset({"Add", "AddV2"})
-_DIFFERENTIABLE = frozenset(
-    NUMBERS[name] for name in ("half", "bfloat16", "float", "double", "complex64", "complex128")
-)
 
 
 def held_apart(graph: Graph, number: Mapping[str, int]) -> dict[str, str]:
@@ -51,7 +48,7 @@ def _sums(graph: Graph) -> Iterable[Node]:
     """Sums of differentiable values without a static shape, in a graph that is a function (it has outputs)."""
     shape_of = stated_shapes(graph)
     for node in graph.nodes.values() if graph.outputs else ():
-        if node.op not in _SUMS or node.attrs.value("T") not in _DIFFERENTIABLE:
+        if node.op not in _SUMS or node.attrs.value("T") not in DIFFERENTIABLE:
             continue
         if not all(_is_static(shape_of(operand)) for operand in node.inputs):
             yield node

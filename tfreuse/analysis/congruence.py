@@ -25,7 +25,7 @@ _MERGEABLE = frozenset({PURE, READ})
 
 
 class AttrKeys:
-    """Small integers for (op, device, significant attributes with defaults filled in)."""
+    """Small integers for (op, device, significant attributes with defaults filled in, `_class` aside)."""
 
     def __init__(self, ops: Ops) -> None:
         self._ops = ops
@@ -39,7 +39,10 @@ class AttrKeys:
         shortcut = (node.op, node.device, id(node.attrs))
         found = self._by_object.get(shortcut)
         if found is None:
-            meaning = (node.op, node.device, tuple(sorted(self.significant(node).items())))
+            attrs = self.significant(node)
+            if node.attrs.is_colocated:
+                del attrs["_class"]
+            meaning = (node.op, node.device, tuple(sorted(attrs.items())))
             found = self._by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
             self._alive.append(node.attrs)  # or another set could come to have its id
         return found
@@ -58,13 +61,25 @@ class Congruence:
         self.attr_keys = AttrKeys(ops)
         self._ops = ops
         self._memory = memory
+        self._earlier: dict[str, int] = {}
+        self._is_ahead = False
+        alone = clobbered.union(graph.arguments)
+        members = self._number(graph, order, alone)
+        before = 0
+        while self._is_ahead and len(members) != before:
+            # A group stands behind its members in the order: once more, by the number that it turned out to have.
+            before, self._earlier, self.number = len(members), self.number, {}
+            members = self._number(graph, order, alone)
+        self.classes: list[list[str]] = [names for names in members.values() if len(names) > 1]
+
+    def _number(self, graph: Graph, order: list[str], alone: frozenset[str]) -> dict[int, list[str]]:
+        """Fill `number`; gives the nodes of each number, barriers aside."""
         members: dict[int, list[str]] = {}
         found: dict[Hashable, int] = {}
-        alone = clobbered.union(graph.arguments)
         number = self.number
-        kinds = memory.kinds
-        controlled = memory.states
-        commutes, attr_key = ops.commutes, self.attr_keys.key
+        kinds = self._memory.kinds
+        controlled = self._memory.states
+        commutes, attr_key = self._ops.commutes, self.attr_keys.key
         for name in order:
             node = graph.nodes[name]
             own = len(number) << _PORT_BITS
@@ -74,14 +89,25 @@ class Congruence:
             operands = [number[source] + port for source, port in node.inputs]
             if len(operands) == 2 and operands[0] > operands[1] and commutes(node.op, node.attrs):
                 operands.reverse()
-            key = (attr_key(node), self.state(name) if name in controlled else 0, *operands)
+            attrs = self.attributes(node) if node.attrs.is_colocated else attr_key(node)
+            key = (attrs, self.state(node) if name in controlled else 0, *operands)
             first = found.setdefault(key, own)
             number[name] = first
             if first != own:
                 members.setdefault(first, []).append(name)
             else:
                 members[first] = [name]
-        self.classes: list[list[str]] = [names for names in members.values() if len(names) > 1]
+        return members
+
+    def attributes(self, node: Node) -> Hashable:
+        """Op, device and attributes; of two colocation groups the value numbers count, not the names."""
+        kind, groups = node.attrs.value("_class") if node.attrs.is_colocated else ("", ())
+        if kind != "s":
+            return self.attr_keys.key(node), groups
+        names = [group.removeprefix(b"loc:@").decode(errors="replace") for group in groups]
+        known = self._earlier or self.number
+        self._is_ahead = self._is_ahead or not known.keys() >= set(names)
+        return self.attr_keys.key(node), tuple([known.get(name, name) for name in names])
 
     def operands(self, node: Node) -> tuple[int, ...]:
         """The numbers of the operands (with their ports), sorted where the op commutes."""
@@ -91,12 +117,17 @@ class Congruence:
             return numbers[1], numbers[0]
         return numbers
 
-    def state(self, name: str) -> Hashable:
-        """The state that the node sees, by the numbers of its anchors and its effect ancestors."""
-        anchors, effects = self._memory.of(name)
+    def state(self, node: Node) -> Hashable:
+        """The state that the node sees, by the numbers of its anchors and its effect ancestors.
+
+        An anchor that is congruent to an operand says nothing: the node waits for its operands.
+        """
+        anchors, effects = self._memory.of(node.name)
         if not anchors:
             return effects
-        return frozenset([self.number[anchor] for anchor in anchors]), effects
+        number = self.number
+        waits = {number[anchor] for anchor in anchors}.difference([number[source] for source, _ in node.inputs])
+        return (frozenset(waits), effects) if waits else effects
 
     def without(self, gone: set[str]) -> Congruence:
         """The same numbers, and the classes without nodes that were merged away, turned into aliases or removed."""

@@ -64,9 +64,9 @@ class _Finder:
 
     def _relaxed(self, node: Node) -> Iterator[tuple[Hashable, ...]]:
         """The node's key with one field left out, once for each field."""
-        attrs = self._congruence.attr_keys.key(node)
+        attrs = self._congruence.attributes(node)
         operands = self._congruence.operands(node)
-        state = self._congruence.state(node.name)
+        state = self._congruence.state(node)
         yield "state", attrs, operands, None
         yield "attributes", node.op, operands, state
         for index in range(len(operands) if len(operands) > 1 else 0):

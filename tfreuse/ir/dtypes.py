@@ -63,3 +63,7 @@ def number_of(name: str) -> int:
 def size_of(dtype: int) -> int | None:
     """Bytes of one element, or None where elements have no fixed size (strings, handles)."""
     return _SIZES.get(dtype)
+
+
+DIFFERENTIABLE = frozenset(NUMBERS[name] for name in ("half", "bfloat16", "float", "double", "complex64", "complex128"))
+"""Types of values that have gradients."""

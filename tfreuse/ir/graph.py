@@ -41,7 +41,8 @@ class Graph:
     `arguments` are nodes whose value comes from outside: function arguments, fed nodes, captured inputs.
     `outputs` and `control_outputs` are what the caller receives, by name.
     `kept` are names that the outside can see; such a node may change, its name and outputs may not vanish.
-    `frozen` nodes (save, restore, initialisation) are left exactly as they are.
+    `frozen` nodes (save, restore, initialisation) stay, each with its name, op and attributes; what they use may come
+    to be another node of equal value.
     `shapes` knows static shapes that the nodes themselves do not state, where somebody does.
     """
 

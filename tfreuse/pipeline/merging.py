@@ -68,7 +68,8 @@ class MergePass(Pass):
         types = context.ops.output_types(node.op, node.attrs)
         if VARIANT in types:
             return context.remark("variant-value", candidate.names)
-        if candidate.public and node.op in ("Identity", "NoOp"):
+        if node.op in ("Identity", "NoOp") and (candidate.public or candidate.survivor in context.graph.kept):
+            # A private one beside a public one stays as well, as it does where the public one becomes an alias.
             return context.remark("name-is-public", candidate.names, "an alias would cost as much as it saves")
         if candidate.public and len(types) != 1:
             return context.remark("name-is-public", candidate.names, f"it has {len(types)} outputs")

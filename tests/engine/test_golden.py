@@ -16,7 +16,6 @@ NAMES = sorted(path.relative_to(CASES).with_suffix("").as_posix() for path in CA
 KNOWN_BUGS = {
     "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
     "races/one_variable_in_two_arguments": "two arguments are two resources, as for control dependencies",
-    "random/masks_of_stateless_draws": "stateless draws are held apart after the numbering, not inside it",
 }
 """Cases that fail, with the reason; each is expected to fail until the engine is mended."""
 

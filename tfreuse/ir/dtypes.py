@@ -43,10 +43,10 @@ _SIZES: dict[int, int] = {
 
 
 def name_of(dtype: int) -> str:
-    """`float` for 1, `float_ref` for 101; a number that has no name prints as itself."""
+    """`float` for 1, `float_ref` for 101, `type26` for a number that has no name."""
     if dtype > 100:
         return name_of(dtype - 100) + "_ref"
-    return NAMES.get(dtype, str(dtype))
+    return NAMES.get(dtype, f"type{dtype}")
 
 
 def number_of(name: str) -> int:
@@ -57,7 +57,8 @@ def number_of(name: str) -> int:
     """
     if name.endswith("_ref"):
         return number_of(name[: -len("_ref")]) + 100
-    return int(name) if name.isdigit() else NUMBERS[name]
+    number = name.removeprefix("type")
+    return int(number) if number.isdigit() else NUMBERS[name]
 
 
 def size_of(dtype: int) -> int | None:

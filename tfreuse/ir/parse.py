@@ -52,10 +52,11 @@ def parse_graph(text: str) -> Graph:
             cursor = _Cursor(line)
             if cursor.at_end():
                 continue
-            word = cursor.take("name")
-            if word == "graph":
+            is_keyword = cursor.tokens[0][0] == "name"
+            word = cursor.name()
+            if is_keyword and word == "graph" and not cursor.sees("="):
                 name = cursor.quoted()
-            elif word in parts and not cursor.sees("="):
+            elif is_keyword and word in parts and not cursor.sees("="):
                 parts[word].append(_part(word, cursor))
             else:
                 node = _node(word, cursor)
@@ -116,12 +117,17 @@ class _Cursor:
         if not self.accept(sign):
             raise GraphError(f"expected {sign!r}")
 
+    def name(self) -> str:
+        """The name of a node, quoted or not."""
+        token = self.take("name", "number", "string")
+        return str(json.loads(token)) if token.startswith('"') else token
+
     def quoted(self) -> str:
         return str(json.loads(self.take("string")))
 
 
 def _part(word: str, cursor: _Cursor) -> Any:
-    label = cursor.take("name", "number")
+    label = cursor.name()
     if word in ("argument", "kept", "frozen"):
         return label
     cursor.expect("=")
@@ -140,13 +146,13 @@ def _node(name: str, cursor: _Cursor) -> Node:
     attrs = _attrs(cursor) if cursor.sees("{") else Attrs()
     controls = set()
     while cursor.accept("^"):
-        controls.add(cursor.take("name", "number"))
+        controls.add(cursor.name())
     device = cursor.quoted() if cursor.accept("@") else ""
     return Node(name, op, tuple(inputs), frozenset(controls), attrs, device)
 
 
 def _value(cursor: _Cursor) -> Value:
-    name = cursor.take("name", "number")
+    name = cursor.name()
     return Value(name, int(cursor.take("number")) if cursor.accept(":") else 0)
 
 

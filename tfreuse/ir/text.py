@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterator
 
@@ -26,6 +27,9 @@ from tfreuse.ir.graph import Graph, Module, Node, Value
 
 STRUCT_CODES: dict[int, str] = {1: "<f", 2: "<d", 3: "<i", 9: "<q", 10: "<?"}
 """Tensors of these types print their elements as numbers; all others print bytes."""
+
+_PLAIN_NAME = re.compile(r"(?!graph$)[A-Za-z_][A-Za-z0-9_.\-/>\\]*")
+"""Names that are written as they are; others, `0` or `1e5`, are quoted."""
 
 
 def print_module(module: Module) -> str:
@@ -40,11 +44,11 @@ def print_graph(graph: Graph) -> str:
 
 def print_node(node: Node) -> str:
     """One node as one line, without indentation."""
-    text = f"{node.name} = {node.op}({', '.join(print_value(value) for value in node.inputs)})"
+    text = f"{print_name(node.name)} = {node.op}({', '.join(print_value(value) for value in node.inputs)})"
     if node.attrs:
         text += f" {print_attrs(node.attrs)}"
     for control in sorted(node.controls):
-        text += f" ^{control}"
+        text += f" ^{print_name(control)}"
     if node.device:
         text += f" @{json.dumps(node.device)}"
     return text
@@ -52,7 +56,12 @@ def print_node(node: Node) -> str:
 
 def print_value(value: Value) -> str:
     """`node` for port 0, `node:port` for the others."""
-    return value.node if value.port == 0 else f"{value.node}:{value.port}"
+    return print_name(value.node) if value.port == 0 else f"{print_name(value.node)}:{value.port}"
+
+
+def print_name(name: str) -> str:
+    """A node's name, quoted if it could be taken for something else."""
+    return name if _PLAIN_NAME.fullmatch(name) else json.dumps(name)
 
 
 def print_attrs(attrs: Attrs) -> str:
@@ -131,12 +140,12 @@ def _lines(graph: Graph) -> Iterator[str]:
     for node in graph.nodes.values():
         yield f"  {print_node(node)}"
     for name in graph.arguments:
-        yield f"  argument {name}"
+        yield f"  argument {print_name(name)}"
     for label, value in graph.outputs:
-        yield f"  output {label} = {print_value(value)}"
+        yield f"  output {print_name(label)} = {print_value(value)}"
     for label, name in graph.control_outputs:
-        yield f"  control {label} = {name}"
+        yield f"  control {print_name(label)} = {print_name(name)}"
     for name in sorted(graph.kept):
-        yield f"  kept {name}"
+        yield f"  kept {print_name(name)}"
     for name in sorted(graph.frozen):
-        yield f"  frozen {name}"
+        yield f"  frozen {print_name(name)}"

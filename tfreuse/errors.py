@@ -27,6 +27,16 @@ class GraphError(TfreuseError):
     """A graph contradicts itself: a dangling input, a duplicate name, a cycle, a port out of range."""
 
 
+class ProofError(TfreuseError):
+    """A rewrite that is not proved to keep what a graph does; it was rolled back."""
+
+    def __init__(self, graph: str, node: str, reason: str) -> None:
+        place = f"node {node!r} of {graph or 'the main graph'}" if node else graph or "the main graph"
+        super().__init__(f"the rewrite of {place} is not proved: {reason}")
+        self.graph = graph
+        self.node = node
+
+
 class PipelineError(InputError):
     """A pipeline text names an unknown pass or option, or does not parse."""
 

@@ -7,9 +7,10 @@ from tfreuse.analysis.effects import Effects, Summaries
 from tfreuse.ir.graph import Graph, Module
 from tfreuse.ir.parse import parse_module
 from tfreuse.ops.registry import Ops
-from tfreuse.pipeline.run import Result, run_pipeline
+from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import PRESETS, parse_pipeline
 from tfreuse.testing.schemas import snapshot_ops
+from tfreuse.validate.proved import run_proved
 
 EXACT = PRESETS["exact"]
 
@@ -27,7 +28,7 @@ def main_graph(text: str) -> Graph:
 
 def run(text: str, pipeline: str = EXACT, ops: Ops | None = None) -> Result:
     """What `pipeline` makes of the module."""
-    return run_pipeline(module(text), ops or snapshot_ops(), parse_pipeline(pipeline), raise_failures=True)
+    return run_proved(module(text), ops or snapshot_ops(), parse_pipeline(pipeline), raise_failures=True)
 
 
 def analyses(text: str, ops: Ops | None = None) -> Analyses:

@@ -18,10 +18,10 @@ from tests.engine.interpreter import Term, TooManySchedules, expand, named_resou
 from tests.engine.programs import Shape, modules
 from tfreuse.ir.graph import Module
 from tfreuse.ir.text import print_module
-from tfreuse.pipeline.run import run_pipeline
 from tfreuse.pipeline.text import parse_pipeline
 from tfreuse.testing.golden import constant_hashes
 from tfreuse.testing.schemas import snapshot_ops
+from tfreuse.validate.proved import run_proved
 
 OPS = snapshot_ops()
 FUZZ = int(os.environ.get("TFREUSE_FUZZ", "0"))
@@ -53,7 +53,7 @@ def examples(count: int) -> settings:
 
 
 def rewrite(module: Module, pipeline: str = EXACT) -> Module:
-    return run_pipeline(module, OPS, parse_pipeline(pipeline), raise_failures=True).after
+    return run_proved(module, OPS, parse_pipeline(pipeline), raise_failures=True).after
 
 
 def possible(before: Module, after: Module, resources: dict[str, str]) -> tuple[set[Term], set[Term]]:

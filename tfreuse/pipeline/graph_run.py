@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfreuse.analysis.analyses import Analyses
-from tfreuse.analysis.effects import Summaries
+from tfreuse.analysis.effects import READ, Summaries
 from tfreuse.ir.graph import Graph
 from tfreuse.ir.order import check_graph
 from tfreuse.pipeline.passes import Context, Pass
@@ -21,6 +21,8 @@ class GraphRun:
     def __init__(self, graph: Graph, summaries: Summaries) -> None:
         self.graph = graph
         self.journal: list[Edit] = []
+        self.equal: dict[str, str] = {}
+        """Reads that were found equal to another and stay, on which merges of what uses them rely."""
         self._analyses = Analyses(graph, summaries)
         self._pending: Rewriter | None = None
         self._orphans: list[str] = []
@@ -47,6 +49,8 @@ class GraphRun:
             self._analyses = self._analyses.after(rewritten, step.preserves, gone)
             self.graph = rewritten
         self._note(rewriter)
+        if self.journal:
+            self._note_equal_reads()
 
     def settle(self) -> None:
         """Carry out the edits that are pending."""
@@ -63,3 +67,10 @@ class GraphRun:
                 node = rewriter.graph.nodes[edit.node]
                 self._orphans += [source for source, _ in node.inputs]
                 self._orphans += sorted(node.controls)
+
+    def _note_equal_reads(self) -> None:
+        if "congruence" in self._analyses.__dict__:
+            kinds = self._analyses.kinds
+            for first, *others in self._analyses.congruence.classes:
+                if kinds[first] == READ:
+                    self.equal.update(dict.fromkeys(others, first))

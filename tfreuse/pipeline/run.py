@@ -19,11 +19,12 @@ from tfreuse.remarks.remark import Remark, Remarks
 
 @dataclass
 class GraphResult:
-    """One graph before and after, and the edits in between."""
+    """One graph before and after, the edits in between, and reads that stay and equal another (by name)."""
 
     before: Graph
     after: Graph
     journal: list[Edit]
+    equal: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -95,4 +96,4 @@ def _run_graph(graph: Graph, summaries: Summaries, result: Result, raise_failure
     except GraphError as error:
         failed(error, "the pipeline")
         return GraphResult(graph, graph, [])
-    return GraphResult(graph, run.graph, run.journal)
+    return GraphResult(graph, run.graph, run.journal, run.equal)

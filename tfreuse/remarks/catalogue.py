@@ -141,6 +141,12 @@ _ENTRIES = (
         "Please report it with the model or the function that showed it.",
     ),
     Entry(
+        "proof-refused",
+        FAILURE,
+        "A rewrite was not proved to keep what the graph does; the graph was left as it was.",
+        "Please report it with the model or the function that showed it.",
+    ),
+    Entry(
         "not-optimized",
         FAILURE,
         "The optimisation failed and the original was used as it was.",

@@ -48,10 +48,11 @@ from tfreuse.ir.graph import Module, check_edges
 from tfreuse.ir.parse import parse_module
 from tfreuse.ir.text import print_module
 from tfreuse.ops.registry import Ops
-from tfreuse.pipeline.run import Result, run_pipeline
+from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import PRESETS, parse_pipeline
 from tfreuse.remarks.catalogue import CATALOGUE
 from tfreuse.testing.schemas import snapshot_ops
+from tfreuse.validate.proved import run_proved
 
 NO_REMARKS = "no remarks"
 
@@ -124,8 +125,8 @@ def parse_case(text: str, name: str = "case") -> Case:
 
 
 def run_case(case: Case, ops: Ops | None = None) -> Result:
-    """What the case's pipeline makes of its module; a pass that raises is not caught."""
-    return run_pipeline(case.before, ops or snapshot_ops(), parse_pipeline(case.pipeline), raise_failures=True)
+    """What the case's pipeline makes of its module; a pass that raises is not caught, nor is a proof refused."""
+    return run_proved(case.before, ops or snapshot_ops(), parse_pipeline(case.pipeline), raise_failures=True)
 
 
 def check_case(case: Case, ops: Ops | None = None) -> None:

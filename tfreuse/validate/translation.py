@@ -1,0 +1,227 @@
+"""The proof: a rewritten graph gives the values and has the effects of the graph that it was made from.
+
+*Values.* Every node of the graph before gets a class: a function of its operands is known by op, device, attributes
+and the classes of its operands; a read of state also by the node that stands for it afterwards; all else by its own
+name. Each node left in the graph after must be the node of that name before, with operands of the same classes, and
+so must the outputs.
+
+*State.* A rewrite keeps the meaning if each edge before, u to v, is an edge after between the nodes that stand for
+u and v. Any schedule of the graph after is then one of the graph before, in which a merged read runs beside its
+survivor with nothing between, so that both see one state; no alias analysis is needed and no trust in how the reads
+were found equal. Two reads that no schedule could bring together would close a cycle. Where edges were lost or won,
+`tfreuse.validate.orders` compares the orders of what touches the same state.
+
+Which node stands for which is a witness that the rewrite hands over (credible compilation; Rinard and Marinov,
+"Credible Compilation with Pointers", 1999); nothing of it is believed. The graphs are compared over one and the
+same function names, so recursion is covered: each body is proved by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import NamedTuple
+
+from tfreuse.errors import GraphError
+from tfreuse.ir.attrs import Attr
+from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.order import check_graph, topological
+from tfreuse.ir.text import print_node
+from tfreuse.ops.registry import Ops
+from tfreuse.validate.orders import Orders
+from tfreuse.validate.touches import READ, UNIQUE, Touches
+
+_SILENT = frozenset({"_output_shapes", "_class", "_has_manual_control_dependencies"})
+"""Attributes that say nothing about values (static shapes, where a node is placed, how it was traced)."""
+
+_PORT_BITS = 20
+
+
+class Witness(NamedTuple):
+    """What a rewrite claims: `stands_for` leads from a node that was merged away to the one that now stands for it,
+    `equal` from a read that stays to another that sees the same state."""
+
+    stands_for: Mapping[str, str]
+    equal: Mapping[str, str]
+
+
+class Refusal(NamedTuple):
+    """The first node, inputs before users, for which the proof fails, and why."""
+
+    node: str
+    reason: str
+
+
+def prove(before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> Refusal | None:
+    """None if `after` is proved to do what `before` does, else the smallest disagreement.
+
+    Linear in the size of the graph where no edge is lost; see `orders` for the rest.
+    """
+    if after is before:
+        return None
+    try:
+        check_graph(after)
+    except GraphError as error:
+        return Refusal("", str(error))
+    return next(_Proof(before, after, witness, touches, ops).refusals(), None)
+
+
+class _Proof:
+    def __init__(self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> None:
+        self._before, self._after = before, after
+        self._forward = dict(witness.stands_for)
+        self._equal: dict[str, str] = {}
+        for read, other in witness.equal.items():
+            if read in after.nodes and other in after.nodes:
+                self._equal[read] = other
+            elif read in after.nodes:
+                self._forward.setdefault(other, read)
+            else:
+                self._forward.setdefault(read, other)
+        self._touches, self._ops = touches, ops
+        self._order = topological(before)
+        self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
+        self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
+        present = {node.op for node in before.nodes.values()}
+        self._has_frames = any(ops.facts(op).kind == "control" for op in present)
+        self._classes: dict[str, int] = {}
+
+    def refusals(self) -> Iterator[Refusal]:
+        """What is wrong; the proof stands if nothing is."""
+        yield from self._interface()
+        self._number()
+        yield from self._nodes_that_went()
+        yield from self._nodes_that_stayed()
+        yield from self._outputs()
+        yield from self._buffers()
+        orders = Orders(self._before, self._after, self._stand_in, self._touches, self._order)
+        yield from (Refusal(*found) for found in orders.disagreements(self._equal))
+
+    def _stand_in(self, name: str) -> str:
+        """The node that stands for `name` afterwards, by the witness."""
+        forward = self._forward
+        for _ in range(len(forward)):
+            if name not in forward:
+                break
+            name = forward[name]
+        return name
+
+    def _interface(self) -> Iterator[Refusal]:
+        before, after = self._before, self._after
+        if (before.name, before.arguments) != (after.name, after.arguments):
+            yield Refusal("", "the arguments changed")
+        for name in sorted((before.kept | before.frozen) - after.nodes.keys()):
+            yield Refusal(name, "a node that the outside knows by name is gone")
+        if (before.kept, before.frozen) != (after.kept, after.frozen):
+            yield Refusal("", "what the outside knows by name changed")
+        here = {self._stand_in(name) for _, name in before.control_outputs}
+        if here != {name for _, name in after.control_outputs}:
+            yield Refusal("", "the control outputs changed")
+
+    def _number(self) -> None:
+        """A class for every node before."""
+        classes, kinds, nodes = self._classes, self._kinds, self._before.nodes
+        known: dict[Hashable, int] = {}
+        meanings: dict[tuple[str, str, int], int] = {}
+        by_meaning: dict[Hashable, int] = {}
+        for name in self._order:
+            node = nodes[name]
+            own = len(classes) << _PORT_BITS
+            kind = kinds[name]
+            if kind == UNIQUE:
+                classes[name] = own
+                continue
+            # Attribute sets are shared objects that live as long as the graph, so their ids are keys.
+            shortcut = (node.op, node.device, id(node.attrs))
+            meaning = meanings.get(shortcut)
+            if meaning is None:
+                full = (node.op, node.device, frozenset(self._meaning(node).items()))
+                meaning = meanings[shortcut] = by_meaning.setdefault(full, len(by_meaning))
+            operands = [classes[source] + port for source, port in node.inputs]
+            if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
+                operands.reverse()
+            key: tuple[Hashable, ...] = (meaning, *operands)
+            if kind == READ:
+                reader = self._stand_in(name)
+                key = (*key, self._equal.get(reader, reader))
+            if node.controls and self._has_frames:  # a control input may say whether the node runs at all
+                waits = {classes.get(control, control) for control in node.controls}
+                key = (*key, frozenset(waits - {classes[source] for source, _ in node.inputs}))
+            classes[name] = known.setdefault(key, own)
+
+    def _meaning(self, node: Node) -> dict[str, Attr]:
+        filled = {**self._ops.defaults(node.op), **node.attrs}
+        return {name: attr for name, attr in filled.items() if name not in _SILENT}
+
+    def _nodes_that_went(self) -> Iterator[Refusal]:
+        before, after = self._before, self._after
+        for name in self._order:
+            if name in after.nodes and name not in self._forward:
+                continue
+            if self._kinds[name] == UNIQUE:
+                yield Refusal(name, f"{before.nodes[name].op} has an effect or an identity of its own, and is gone")
+            stand_in = self._stand_in(name)
+            if name in self._forward and self._classes.get(stand_in) != self._classes[name]:
+                yield self._differs(name, stand_in)
+
+    def _differs(self, name: str, other: str) -> Refusal:
+        one, two = self._before.nodes[name], self._before.nodes.get(other)
+        found = "nothing" if two is None else print_node(two)
+        return Refusal(name, f"{print_node(one)} is not equal to {found}")
+
+    def _nodes_that_stayed(self) -> Iterator[Refusal]:
+        nodes, classes = self._before.nodes, self._classes
+        for name, node in self._after.nodes.items():
+            old = nodes.get(name)
+            if old is node:
+                continue
+            if old is None:
+                yield Refusal(name, "a node that was not there before")
+            elif node.op != old.op or name in self._forward:
+                yield from self._alias(node, old)
+            elif node.device != old.device or self._meaning(node) != self._meaning(old):
+                yield Refusal(name, f"{print_node(old)} became {print_node(node)}")
+            elif len(node.inputs) != len(old.inputs):
+                yield Refusal(name, f"it had {len(old.inputs)} operands and has {len(node.inputs)}")
+            else:
+                for index, (now, was) in enumerate(zip(node.inputs, old.inputs, strict=True)):
+                    if now.port != was.port or classes.get(now.node, -1) != classes[was.node]:
+                        yield Refusal(name, f"operand {index}: {self._differs(was.node, now.node).reason}")
+
+    def _alias(self, node: Node, old: Node) -> Iterator[Refusal]:
+        """An `Identity` under the name of a node that was merged away."""
+        types = self._ops.output_types(old.op, old.attrs)
+        if node.op != "Identity" or len(node.inputs) != 1 or len(types) != 1 or node.attrs.value("T") != types[0]:
+            yield Refusal(node.name, f"{print_node(old)} became {print_node(node)}")
+        elif node.inputs[0].port or self._classes.get(node.inputs[0].node, -1) != self._classes[old.name]:
+            yield self._differs(old.name, node.inputs[0].node)
+
+    def _outputs(self) -> Iterator[Refusal]:
+        if len(self._before.outputs) != len(self._after.outputs):
+            yield Refusal("", "the number of outputs changed")
+            return
+        for (label, was), (same, now) in zip(self._before.outputs, self._after.outputs, strict=True):
+            if label != same or self._value(was) != self._value(now):
+                yield Refusal(was.node, f"output {label}: {self._differs(was.node, now.node).reason}")
+
+    def _value(self, value: Value) -> int:
+        return self._classes.get(value.node, -1) + value.port
+
+    def _buffers(self) -> Iterator[Refusal]:
+        """No merged value may reach an op that overwrites its operand's buffer."""
+        nodes = self._after.nodes
+        shared = {self._stand_in(name) for name in self._forward}
+        work = [
+            (source, name)
+            for name, node in nodes.items()
+            if node.op != "_Arg" and self._kinds[name] == UNIQUE and self._touches.overwrites(node)
+            for source, _ in node.inputs
+        ]
+        seen: set[str] = set()
+        while work:
+            name, by = work.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in shared:
+                yield Refusal(name, f"its buffer is shared now, and {by} overwrites it")
+            work += [(source, by) for source, _ in nodes[name].inputs]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.packaging.environments import ROOT
 from tfreuse.cli.main import run
 
+ROOT = Path(__file__).resolve().parents[2]
 CLI = (sys.executable, "-m", "tfreuse.cli.main")
 
 

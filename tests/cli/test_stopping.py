@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import Command, tree
-from tests.packaging.environments import ROOT
+from tests.cli.command import ROOT, Command, tree
 from tfreuse.bridge import files, savedmodel
 from tfreuse.cli import main
 from tfreuse.offline import saved_model

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import CLI, Command, spawn, tree
-from tests.packaging.environments import ROOT
+from tests.cli.command import CLI, ROOT, Command, spawn, tree
 
 LATIN = os.fsdecode(b"caf\xe9")
 """A path that is no UTF-8, as it comes from the command line."""

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """`text` with what a terminal would not show as it is (control codes, lone surrogates) written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class TfreuseError(Exception):
     """Base of all errors raised on purpose."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(" ".join(message.split()))  # what others raise, and is quoted here, may have several lines
+        # What others raise, and is quoted here, may have several lines, and names in models any characters.
+        super().__init__(printable(" ".join(message.split())))
 
 
 class InputError(TfreuseError, ValueError):

@@ -88,20 +88,27 @@ def test_one_inside_the_other(source: Path, tmp_path: Path, overwrite: bool) -> 
     assert checks.content(str(sibling)) == checks.content(optimized("softened"))
 
 
-@pytest.mark.parametrize("kind", ["folder", "file", "model"])
+@pytest.mark.parametrize("kind", ["empty", "file", "model"])
 def test_existing_target(source: Path, tmp_path: Path, kind: str) -> None:
     target = tmp_path / "target"
     if kind == "file":
         target.write_text("notes")
     else:
         target.mkdir()
-        (target / "notes.txt").write_text("notes")
         if kind == "model":
+            (target / "notes.txt").write_text("notes")
             shutil.copy(source / "saved_model.pb", target)
     assert "--overwrite" in refusal(tmp_path, source, target)
     tfreuse.optimize_saved_model(source, target, overwrite=True)
     assert checks.tree(str(target)).keys() == checks.tree(str(source)).keys()
     assert sorted(os.listdir(tmp_path)) == ["source", "target"]
+
+
+def test_a_folder_that_is_no_model_is_not_overwritten(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "notes.txt").write_text("notes")
+    assert "is not a SavedModel; remove it yourself" in refusal(tmp_path, source, target, overwrite=True)
 
 
 def fail(error: BaseException) -> Callable[..., Any]:
@@ -127,6 +134,7 @@ def test_failure_while_writing(
     if existing:
         target.mkdir()
         (target / "notes.txt").write_text("notes")
+        shutil.copy(source / "saved_model.pb", target)
     real = getattr(tf.io.gfile, step)
 
     def sometimes(*args: Any, **kwargs: Any) -> Any:

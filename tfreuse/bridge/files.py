@@ -1,11 +1,11 @@
-"""Reading and writing through `tf.io.gfile`; a target appears whole or not at all."""
+"""Paths and files through `tf.io.gfile`, with what goes wrong told in one line."""
 
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from os import PathLike, fspath
 from typing import Any
 
 from tfreuse.bridge.load import tensorflow
@@ -32,84 +32,52 @@ def file_errors(what: str) -> Iterator[None]:
         raise InputError(f"{what}: {error.strerror or error}") from None
 
 
+def checked_path(path: str | PathLike[str], role: str) -> str:
+    """The path as text; `role` is "source" or "target".
+
+    Raises:
+        InputError: if no file can have it.
+    """
+    text = fspath(path)
+    if not isinstance(text, str):
+        raise InputError(f"the {role} path {text!r} is no text; decode it (os.fsdecode)")
+    if not text:
+        raise InputError(f"the {role} path is empty; name a SavedModel folder or a graph file")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"the {role} path {text} is not UTF-8, which TensorFlow needs; rename it") from None
+    if "\0" in text:
+        raise InputError(f"the {role} path {text} holds a zero byte; name another")
+    return text
+
+
+def is_graph_file(path: str) -> bool:
+    """Whether the path is a graph file's, as opposed to a SavedModel folder's (which may end in `.pb` too).
+
+    Raises:
+        InputError: if the file system cannot be asked.
+    """
+    with file_errors(f"cannot look at {path}"):
+        return path.endswith((".pb", ".pbtxt")) and not gfile().isdir(path)
+
+
 def check_target(source: str, target: str, overwrite: bool) -> None:
     """Check that `target` may be written.
 
     Raises:
         InputError: if it is the source or inside it, holds the source, or exists without `overwrite`.
     """
-    here, there = _absolute(source), _absolute(target)
-    if here == there:
-        raise InputError(f"source and target are the same: {target}; name another target")
-    if there.startswith(here + "/"):
-        raise InputError(f"the target {target} is inside the source {source}; name a target outside of it")
-    if here.startswith(there + "/"):
-        raise InputError(f"the source {source} is inside the target {target}; name another target")
     with file_errors(f"cannot look at {target}"):
+        here, there = _absolute(source), _absolute(target)
+        if here == there:
+            raise InputError(f"source and target are the same: {target}; name another target")
+        if there.startswith(here.rstrip("/") + "/"):
+            raise InputError(f"the target {target} is inside the source {source}; name a target outside of it")
+        if here.startswith(there.rstrip("/") + "/"):
+            raise InputError(f"the source {source} is inside the target {target}; name another target")
         if gfile().exists(target) and not overwrite:
             raise InputError(f"the target {target} exists; remove it or allow overwriting (--overwrite)")
-
-
-@contextmanager
-def written_whole(target: str) -> Iterator[str]:
-    """A path beside `target` to write to; it becomes the target at the end, or goes if anything goes wrong.
-
-    Raises:
-        InputError: if the target cannot be written.
-    """
-    files = gfile()
-    parent = os.path.dirname(target.rstrip("/")) or "."
-    made = _first_missing(parent)
-    mark = uuid.uuid4().hex[:12]
-    name = os.path.basename(target.rstrip("/"))
-    fresh = os.path.join(parent, f".{name}.tfreuse-{mark}.new")
-    old = os.path.join(parent, f".{name}.tfreuse-{mark}.old")
-    try:
-        with file_errors(f"cannot write {target}"):
-            files.makedirs(parent)
-            yield fresh
-            replaced = files.exists(target)
-            if replaced:
-                _move(target, old)
-            try:
-                _move(fresh, target)
-            except BaseException:
-                remove(target)
-                if replaced:
-                    _move(old, target)
-                raise
-            made = ""
-            if replaced:
-                remove(old)
-    finally:
-        remove(fresh)
-        if made:
-            remove(made)
-
-
-def _move(here: str, there: str) -> None:
-    """Rename; in a store, where folders are no more than beginnings of names, copy and remove."""
-    files = gfile()
-    if "://" not in here:
-        files.rename(here, there)
-        return
-    if files.isdir(here):
-        copy_tree(here, there)
-    else:
-        files.copy(here, there)
-    remove(here)
-
-
-def _first_missing(folder: str) -> str:
-    """The uppermost folder that must be made for `folder` to exist; empty if none."""
-    missing = ""
-    files = gfile()
-    while folder and not files.exists(folder):
-        missing, above = folder, os.path.dirname(folder)
-        if above == folder or above.endswith(":/"):
-            break
-        folder = above
-    return missing
 
 
 def copy_tree(source: str, target: str, skip: frozenset[str] = frozenset()) -> None:

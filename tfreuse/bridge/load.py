@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -28,8 +29,8 @@ def tensorflow() -> Any:
             + (f" ({error})" if _installed() else "")
             + "; install one: pip install 'tfreuse[cpu]' or 'tfreuse[tensorflow]'"
         ) from error
-    found = tuple(int(part) for part in tf.__version__.split(".")[:2])
-    if found < OLDEST:
+    found = re.match(r"(\d+)\.(\d+)", tf.__version__)  # a build of somebody's own may call itself anything
+    if found and (int(found[1]), int(found[2])) < OLDEST:
         raise TensorFlowMissingError(
             f"TensorFlow {tf.__version__} is too old; tfreuse needs {OLDEST[0]}.{OLDEST[1]} or newer"
         )

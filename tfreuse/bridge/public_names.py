@@ -196,7 +196,7 @@ def _object_paths(objects: Any) -> dict[int, str]:
     work = [0] if len(objects.nodes) else []
     for index in work:
         for child in objects.nodes[index].children:
-            if child.node_id not in paths and child.node_id < len(objects.nodes):
+            if child.node_id not in paths and 0 <= child.node_id < len(objects.nodes):
                 paths[child.node_id] = f"{paths[index]}.{child.local_name}".lstrip(".")
                 work.append(child.node_id)
     return paths

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfreuse.bridge import files
 from tfreuse.bridge.load import tensorflow
+from tfreuse.bridge.whole import written_whole
 from tfreuse.errors import InputError
 
 BINARY, TEXT, SPLIT = "saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"
@@ -38,11 +39,13 @@ class SavedModelFolder:
         """
         if tags is None:
             return list(self.proto.meta_graphs)
-        wanted = set(tags.split(",") if isinstance(tags, str) else tags)
+        named = tags.split(",") if isinstance(tags, str) else tags
+        wanted = {tag.strip() for tag in named if tag.strip()}
         found = [graph for graph in self.proto.meta_graphs if set(graph.meta_info_def.tags) == wanted]
         if not found:
             present = "; ".join(",".join(graph.meta_info_def.tags) or "none" for graph in self.proto.meta_graphs)
-            raise InputError(f"{self.path} has no graph tagged {','.join(sorted(wanted))}; it has: {present}")
+            asked = f"tagged {','.join(sorted(wanted))}" if wanted else "without tags"
+            raise InputError(f"{self.path} has no graph {asked}; it has: {present}")
         return found
 
     def write(self, target: str) -> None:
@@ -51,11 +54,35 @@ class SavedModelFolder:
         Raises:
             InputError: if the target cannot be written.
         """
-        with files.written_whole(target) as fresh:
+        with written_whole(target) as fresh:
             files.copy_tree(self.path, fresh, skip=frozenset({self.file, FINGERPRINT}))
             files.write_bytes(os.path.join(fresh, self.file), serialize(self.proto, self.file))
-            if files.gfile().exists(os.path.join(self.path, FINGERPRINT)):
+            if files.gfile().exists(os.path.join(self.path, FINGERPRINT)) and _bears_fingerprinting(self.proto):
                 _write_fingerprint(self.path, fresh)
+
+
+def check_replaced(target: str) -> None:
+    """Check that nothing but a SavedModel, an empty folder or a file stands where one is to be written.
+
+    Raises:
+        InputError: if something does; that is not for tfreuse to remove.
+    """
+    with files.file_errors(f"cannot look at {target}"):
+        store = files.gfile()
+        if not store.isdir(target) or any(store.exists(os.path.join(target, name)) for name in (BINARY, TEXT, SPLIT)):
+            return
+        if store.listdir(target):
+            raise InputError(f"the target {target} is not a SavedModel; remove it yourself, or name another target")
+
+
+def part_of_a_saved_model(path: str) -> InputError | None:
+    """The error to raise for a file that is a SavedModel's, where a folder or a graph file is wanted."""
+    folder, name = os.path.split(path)
+    if name not in (BINARY, TEXT):
+        return None
+    return InputError(
+        f"{path} is part of a SavedModel, and no SavedModel or graph by itself; name its folder: {folder or '.'}"
+    )
 
 
 def parse(proto: Any, content: bytes, name: str, complaint: str) -> Any:
@@ -65,13 +92,17 @@ def parse(proto: Any, content: bytes, name: str, complaint: str) -> Any:
         InputError: beginning with `complaint`.
     """
     from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError, EncodeError
 
     try:
         if name.endswith("txt"):
             text_format.Parse(content.decode(), proto)
+            # Text may be nested more deeply than the binary form, which printing and copying use, allows.
+            proto.ParseFromString(proto.SerializeToString())
         else:
             proto.ParseFromString(content)
+    except (EncodeError, RecursionError):
+        raise InputError(f"{complaint}: {name} is nested too deeply, or larger than 2 GB") from None
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise InputError(f"{complaint}: {name} cannot be parsed ({str(error).splitlines()[0]})") from None
     return proto
@@ -84,24 +115,26 @@ def serialize(proto: Any, name: str) -> bytes:
         InputError: if it is larger than a protocol buffer may be.
     """
     from google.protobuf import text_format
+    from google.protobuf.message import EncodeError
 
     if name.endswith("txt"):
         text: str = text_format.MessageToString(proto)
         return text.encode()
     try:
         data: bytes = proto.SerializeToString(deterministic=True)
-    except ValueError as error:
+    except (EncodeError, ValueError) as error:
         raise InputError(f"the graph is too large for one file ({error})") from None
     return data
 
 
 def _find(path: str) -> str:
-    if not path:
-        raise InputError("the source path is empty; name the folder of a SavedModel")
     with files.file_errors(f"cannot read {path}"):
         exists = files.gfile().exists
         if not exists(path):
             raise InputError(f"{path} does not exist")
+        if not files.gfile().isdir(path):
+            hint = f"{path} is no SavedModel: it is a file; the command knows graph files by their end, .pb or .pbtxt"
+            raise part_of_a_saved_model(path) or InputError(hint)
         for name in (BINARY, TEXT):
             if exists(os.path.join(path, name)):
                 return name
@@ -115,6 +148,13 @@ def _saved_model() -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     return saved_model_pb2.SavedModel()
+
+
+def _bears_fingerprinting(proto: Any) -> bool:
+    """Whether TensorFlow's fingerprinting, which ends the process where an attribute is missing, finds all of them."""
+    needed = {"Const": ("dtype", "value"), "PartitionedCall": ("f",), "StatefulPartitionedCall": ("f",)}
+    nodes = (node for meta_graph in proto.meta_graphs for node in meta_graph.graph_def.node)
+    return all(name in node.attr for node in nodes for name in needed.get(node.op, ()))
 
 
 def _write_fingerprint(source: str, target: str) -> None:

@@ -1,18 +1,24 @@
-"""The command `tfreuse`. TensorFlow is imported when a model is read, not for `--help`."""
+"""The command `tfreuse`. TensorFlow is imported when a model is read, not for `--help`.
+
+Exit codes: 0 done; 1 refused or failed, with one line on standard error that says why; 2 the command line is wrong;
+130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tfreuse import errors
+from tfreuse.cli.process import code_of, exit_code, say
+from tfreuse.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from tfreuse.report.report import Report
 
 app = typer.Typer(
     name="tfreuse",
@@ -21,15 +27,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 130 interrupted, 143 terminated.",
 )
-
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted: 128 and the number of SIGINT."""
 
 Source = Annotated[str, typer.Argument(metavar="SRC", help="A SavedModel folder, or a graph file (.pb, .pbtxt).")]
 Target = Annotated[str | None, typer.Argument(metavar="DST", help="What to write; not needed with --dry-run.")]
 Pipe = Annotated[str | None, typer.Option("--pipeline", help="Passes, for example dedupe-reads,cse{ops=Conv2D},dce.")]
-Preset = Annotated[str, typer.Option("--preset", help="A named pipeline: exact (everything bitwise) or conv.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="A named pipeline: exact (everything bitwise; the default) or conv.")
+]
 Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with these tags, separated by commas.")]
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]
 Inputs = Annotated[str | None, typer.Option("--inputs", help="Graph files: nodes that are fed, by commas.")]
@@ -58,7 +64,7 @@ def optimize(
     src: Source,
     dst: Target = None,
     pipeline: Pipe = None,
-    preset: Preset = "exact",
+    preset: Preset = None,
     tags: Tags = None,
     outputs: Outputs = None,
     inputs: Inputs = None,
@@ -74,7 +80,7 @@ def optimize(
 def inspect(
     src: Source,
     pipeline: Pipe = None,
-    preset: Preset = "exact",
+    preset: Preset = None,
     tags: Tags = None,
     outputs: Outputs = None,
     inputs: Inputs = None,
@@ -88,7 +94,7 @@ def _run(
     src: str,
     dst: str | None,
     pipeline: str | None,
-    preset: str,
+    preset: str | None,
     tags: str | None,
     outputs: str | None,
     inputs: str | None,
@@ -96,49 +102,56 @@ def _run(
     dry_run: bool,
     json: bool,
 ) -> None:
+    """Do what was asked, then show the report; typer would end on an interrupt without a word."""
+    done = "nothing was written"
+    try:
+        if pipeline is not None and preset is not None:
+            raise errors.InputError("--pipeline and --preset exclude each other; give one of them")
+        chosen = {"pipeline": pipeline, "preset": preset or "exact"}
+        writing = {"overwrite": overwrite, "dry_run": dry_run}
+        report = _report(src, dst, tags, outputs, inputs, {**chosen, **writing})
+        if dst is not None and not dry_run:
+            done = f"{dst} was written"
+        _show(report, json, None if dry_run else dst)
+    except KeyboardInterrupt as interrupt:
+        say(f"interrupted; {done}")
+        raise typer.Exit(code_of(interrupt)) from None
+
+
+def _report(
+    src: str, dst: str | None, tags: str | None, outputs: str | None, inputs: str | None, options: dict[str, Any]
+) -> Report:
+    from tfreuse.bridge.files import checked_path, is_graph_file
     from tfreuse.offline.graphs import optimize_graph_file
     from tfreuse.offline.saved_model import optimize_saved_model
     from tfreuse.pipeline.text import resolve_pipeline
 
-    is_file = src.endswith((".pb", ".pbtxt"))
-    resolve_pipeline(pipeline, preset)  # a typing error is told before the seconds that TensorFlow takes
-    if not is_file and (outputs or inputs):
-        raise errors.InputError("--outputs and --inputs go with graph files; a SavedModel has signatures")
-    if is_file and tags:
-        raise errors.InputError("--tags goes with SavedModels; a graph file has none")
+    # A typing error is told before the seconds that TensorFlow takes.
+    resolve_pipeline(options["pipeline"], options["preset"])
+    checked_path(src, "source")
     _import_tensorflow()
-    with _progress() as progress:
-        if is_file:
-            report = optimize_graph_file(
-                src,
-                dst,
-                outputs=_names(outputs),
-                inputs=_names(inputs),
-                pipeline=pipeline,
-                preset=preset,
-                overwrite=overwrite,
-                dry_run=dry_run,
-                progress=progress,
+    if is_graph_file(src):
+        if tags is not None:
+            raise errors.InputError("--tags goes with SavedModels; a graph file has none")
+        with progress_bar() as progress:
+            return optimize_graph_file(
+                src, dst, outputs=_names(outputs), inputs=_names(inputs), progress=progress, **options
             )
-        else:
-            report = optimize_saved_model(
-                src,
-                dst,
-                pipeline=pipeline,
-                preset=preset,
-                tags=None if tags is None else _names(tags),
-                overwrite=overwrite,
-                dry_run=dry_run,
-                progress=progress,
-            )
+    if outputs is not None or inputs is not None:
+        raise errors.InputError("--outputs and --inputs go with graph files; a SavedModel has signatures")
+    with progress_bar() as progress:
+        return optimize_saved_model(src, dst, tags=tags, progress=progress, **options)
+
+
+def _show(report: Report, json: bool, written: str | None) -> None:
     if json:
         print(report.to_json())
         return
     from tfreuse.report.table import layout
 
     Console().print(layout(report.to_dict()))
-    if dst is not None and not dry_run:
-        print(f"written to {dst}")
+    if written is not None:
+        print(f"written to {errors.printable(written)}")
 
 
 def _import_tensorflow() -> None:
@@ -161,36 +174,10 @@ def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-class _Bar:
-    """Shows the function that is worked on, on standard error and only if that is a terminal."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("reading")
-
-    def __call__(self, name: str, number: int, count: int) -> None:
-        self._progress.update(self._task, description=(name or "main graph")[:50], completed=number, total=count)
-
-
-@contextmanager
-def _progress() -> Iterator[_Bar]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield _Bar(progress)
-
-
 def run() -> None:
-    """The entry point: errors on purpose become one line on standard error and exit code 1."""
+    """The entry point."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        app(standalone_mode=True)
-    except errors.TfreuseError as error:
-        print(f"tfreuse: error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("tfreuse: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    sys.exit(exit_code(app))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 from tfreuse.bridge import files
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
 from tfreuse.bridge.public_names import node_of
-from tfreuse.bridge.savedmodel import parse, serialize
+from tfreuse.bridge.savedmodel import parse, part_of_a_saved_model, serialize
+from tfreuse.bridge.whole import written_whole
 from tfreuse.errors import InputError
-from tfreuse.offline.rewrite import rewrite_in_place
+from tfreuse.offline.names import check_names, check_ports
+from tfreuse.offline.rewrite import damages, rewrite_in_place
 from tfreuse.pipeline.run import Progress, Result, run_pipeline
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.report.document import make_report
@@ -104,20 +105,39 @@ def optimize_graph_file(
         InputError: if a path, a name, an option or the graph cannot be used.
     """
     steps = resolve_pipeline(pipeline, preset)
-    source, target = fspath(src), None if dst is None or dry_run else fspath(dst)
+    source = files.checked_path(src, "source")
+    target = None if dst is None or dry_run else files.checked_path(dst, "target")
     if not dry_run:
         if target is None:
             raise InputError("no target; name one, or ask for a dry run")
         files.check_target(source, target, overwrite)
-    content = files.read_bytes(source)
-    graph_def = parse(tensorflow().compat.v1.GraphDef(), content, source, f"{source} is no graph")
-    if not graph_def.node:
-        raise InputError(f"{source} is no graph: it holds no node")
+        with files.file_errors(f"cannot look at {target}"):
+            if files.gfile().isdir(target):
+                raise InputError(f"the target {target} is a folder; name a file")
+    graph_def = _read(source)
     result = _optimize(graph_def, list(outputs), list(inputs), steps, source, progress)
+    report = make_report([result], {"kind": "GraphDef", "name": source, "target": target}, steps)
+    with damages(source):
+        report.to_dict()  # whatever may fail has to do so before the target is there
     if target is not None:
-        with files.written_whole(target) as fresh:
-            files.write_bytes(fresh, serialize(graph_def, target))
-    return make_report([result], {"kind": "GraphDef", "name": source, "target": target}, steps)
+        data = serialize(graph_def, target)
+        with written_whole(target) as fresh:
+            files.write_bytes(fresh, data)
+    return report
+
+
+def _read(source: str) -> Any:
+    with files.file_errors(f"cannot read {source}"):
+        if not files.gfile().exists(source):
+            raise InputError(f"{source} does not exist")
+    try:
+        content = files.read_bytes(source)
+        graph_def = parse(tensorflow().compat.v1.GraphDef(), content, source, f"{source} is no graph")
+        if not graph_def.node:
+            raise InputError(f"{source} is no graph: it holds no node")
+    except InputError as error:
+        raise part_of_a_saved_model(source) or error from None
+    return graph_def
 
 
 def _optimize(
@@ -131,17 +151,8 @@ def _optimize(
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
-    missing = {node_of(name) for name in [*outputs, *inputs]}
-    present = graph_def.node if nodes is None else nodes
-    for node in present:
-        missing.discard(node.name)
-        if not missing:
-            break
-    for name in sorted(missing):
-        close = difflib.get_close_matches(name, [node.name for node in present], 3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise InputError(f"{source} has no node {name!r}{hint}")
-    return rewrite_in_place(
+    check_names([*outputs, *inputs], graph_def.node if nodes is None else nodes, source)
+    result = rewrite_in_place(
         graph_def,
         steps,
         source,
@@ -150,3 +161,6 @@ def _optimize(
         progress=progress,
         nodes=nodes,
     )
+    with damages(source):
+        check_ports([*outputs, *inputs], result, source)
+    return result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tfreuse.bridge.module import ops_of, read_module, write_module
@@ -11,6 +12,19 @@ from tfreuse.ir.collector import collector_paused
 from tfreuse.pipeline.run import Progress, Result, run_pipeline
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
+
+
+@contextmanager
+def damages(source: str) -> Iterator[None]:
+    """Around what reads the graphs of `source`, which may contradict themselves in ways that show late.
+
+    Raises:
+        InputError: instead of `GraphError`.
+    """
+    try:
+        yield
+    except GraphError as error:
+        raise InputError(f"{source} is damaged: {error}") from None
 
 
 def rewrite_in_place(
@@ -33,14 +47,9 @@ def rewrite_in_place(
     Raises:
         InputError: if the graph contradicts itself.
     """
-    with collector_paused():
+    with collector_paused(), damages(source):
         ops = ops_of(graph_def)
-        try:
-            module = read_module(
-                graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes
-            )
-        except GraphError as error:
-            raise InputError(f"{source} is damaged: {error}") from None
+        module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
         result = run_pipeline(module, ops, steps, progress, skip=skip)
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))

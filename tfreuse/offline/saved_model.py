@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import PathLike, fspath
+from os import PathLike
 
 from tfreuse.bridge import files
 from tfreuse.bridge.module import MAIN
 from tfreuse.bridge.public_names import public_names
-from tfreuse.bridge.savedmodel import SavedModelFolder
+from tfreuse.bridge.savedmodel import SavedModelFolder, check_replaced
 from tfreuse.errors import InputError
-from tfreuse.offline.rewrite import rewrite_in_place
+from tfreuse.offline.rewrite import damages, rewrite_in_place
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
@@ -53,11 +53,13 @@ def optimize_saved_model(
         TensorFlowMissingError: if TensorFlow cannot be imported.
     """
     steps = resolve_pipeline(pipeline, preset)
-    source = fspath(src)
+    source = files.checked_path(src, "source")
+    target = None if dst is None or dry_run else files.checked_path(dst, "target")
     if not dry_run:
-        if dst is None:
+        if target is None:
             raise InputError("no target; name one, or ask for a dry run")
-        files.check_target(source, fspath(dst), overwrite)
+        files.check_target(source, target, overwrite)
+        check_replaced(target)
     folder = SavedModelFolder(source)
     results: list[Result] = []
     for meta_graph in folder.meta_graphs(tags):
@@ -76,7 +78,9 @@ def optimize_saved_model(
         for name in sorted(names.frozen_functions):
             result.remarks.add(Remark("save-restore-function", name, ()))
         results.append(result)
-    if not dry_run and dst is not None:
-        folder.write(fspath(dst))
-    model = {"kind": "SavedModel", "name": source, "target": None if dry_run or dst is None else fspath(dst)}
-    return make_report(results, model, steps)
+    report = make_report(results, {"kind": "SavedModel", "name": source, "target": target}, steps)
+    with damages(source):
+        report.to_dict()  # whatever may fail has to do so before the target is there
+    if target is not None:
+        folder.write(target)
+    return report

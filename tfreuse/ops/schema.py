@@ -14,6 +14,9 @@ VARIANT = 21
 REF_OFFSET = 100
 """`DataType` values of resource and variant handles, and the offset of reference types (types.proto)."""
 
+MAX_TENSORS = 1 << 20
+"""More tensors than any argument has; a damaged attribute may ask for billions."""
+
 
 @dataclass(frozen=True)
 class Arg:
@@ -30,13 +33,15 @@ class Arg:
         """The `DataType` of each flat tensor of this argument.
 
         Raises:
-            GraphError: if an attribute that the signature needs is absent or of another kind.
+            GraphError: if an attribute that the signature needs is absent, of another kind or out of range.
         """
         if self.type_list_attr:
             kind_and_types = _attr(attrs, defaults, self.type_list_attr, "list")
             return tuple(kind_and_types[1])
         dtype = self.type or _attr(attrs, defaults, self.type_attr, "type")
         count = _attr(attrs, defaults, self.number_attr, "i") if self.number_attr else 1
+        if not 0 <= count <= MAX_TENSORS:
+            raise GraphError(f"attribute {self.number_attr!r} is {count}, which is no number of tensors")
         return (dtype + REF_OFFSET if self.is_ref and dtype < REF_OFFSET else dtype,) * count
 
 

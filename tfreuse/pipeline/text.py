@@ -86,10 +86,12 @@ def _make(pass_type: type[Pass], name: str, options: str) -> Pass:
     known = {field.name.replace("_", "-"): field.name for field in dataclasses.fields(pass_type)}
     values: dict[str, Any] = {}
     for option in options.split():
-        key, sign, value = option.partition("=")
-        if key not in known or not sign:
+        key, _, value = option.partition("=")
+        if key not in known:
             listed = ", ".join(known) or "none"
             raise PipelineError(f"pass {name!r} has no option {key!r}; it has {listed}")
+        if not value:
+            raise PipelineError(f"option {key!r} of pass {name!r} has no value; write {name}{{{key}=VALUE}}")
         values[known[key]] = _value(hints[known[key]], value, f"{name}{{{key}}}")
     return pass_type(**values)
 

@@ -9,6 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tfreuse.errors import printable
+
 MAX_ROWS = 20
 """Rows shown of each table; the JSON holds all of them."""
 
@@ -31,7 +33,7 @@ def layout(report: dict[str, Any]) -> RenderableType:
     if missed:
         parts.append(_missed(missed))
     parts += [
-        Text(f"{remark['kind']}: {remark['id']} {remark['function']}: {remark['detail']}")
+        _text(f"{remark['kind']}: {remark['id']} {remark['function']}: {remark['detail']}")
         for remark in report["remarks"]
         if remark["kind"] in ("failure", "missed")
     ]
@@ -69,7 +71,7 @@ def _headline(report: dict[str, Any]) -> Text:
         )
     else:
         lines.append("nothing to merge")
-    return Text("\n".join(lines))
+    return Text("\n").join(map(_text, lines))
 
 
 def _regions(regions: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
@@ -79,13 +81,14 @@ def _regions(regions: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
     ordered = sorted(regions, key=lambda pair: -(pair[1]["multiply_adds"] or 0))
     for function, region in ordered[:MAX_ROWS]:
         ops = ", ".join(f"{count} {op}" for op, count in region["ops"].items())
-        table.add_row(
+        cells = (
             function["label"] or function["name"] or "main",
             _shortened(_scopes(region["survivor"])),
             str(len(region["duplicates"])),
             ops,
             amount(region["multiply_adds"]),
         )
+        table.add_row(*map(_text, cells))
     return _captioned(table, len(regions))
 
 
@@ -95,8 +98,14 @@ def _missed(missed: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
         table.add_column(column, overflow="fold")
     for function, miss in missed[:MAX_ROWS]:
         detail = f"{miss['field']}: {miss['detail']}" if miss["detail"] else miss["field"]
-        table.add_row(function["label"] or function["name"] or "main", miss["id"], _shortened(miss["nodes"]), detail)
+        cells = (function["label"] or function["name"] or "main", miss["id"], _shortened(miss["nodes"]), detail)
+        table.add_row(*map(_text, cells))
     return _captioned(table, len(missed))
+
+
+def _text(text: str) -> Text:
+    """Names in models are no markup, and may hold any characters."""
+    return Text(printable(text))
 
 
 def _captioned(table: Table, rows: int) -> Table:

@@ -96,7 +96,7 @@ def _raising(*args: Any, **kwargs: Any) -> Any:
 def test_damage_that_shows_in_the_pipeline(
     command: Command, model: Path, graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rewrite, "run_pipeline", _raising)
+    monkeypatch.setattr(rewrite, "run_proved", _raising)
     damaged = "is damaged: an edge leads nowhere"
     assert command.refusal("optimize", "model", "small") == f"model {damaged}"
     assert command.refusal("optimize", "graph.pb", "small.pb", "--outputs", "y") == f"graph.pb {damaged}"

@@ -9,6 +9,7 @@ from tfreuse.analysis.apart import held_apart
 from tfreuse.analysis.clobber import clobbered
 from tfreuse.analysis.congruence import Congruence
 from tfreuse.analysis.effects import FIXED, Effects, Summaries
+from tfreuse.analysis.gradients import custom_gradients
 from tfreuse.analysis.memory import Memory
 from tfreuse.analysis.races import racing_reads
 from tfreuse.ir.graph import Graph
@@ -53,9 +54,15 @@ class Analyses:
         return clobbered(self.graph, self.summaries.ops, self.summaries.overwriting)
 
     @cached_property
+    def custom_gradients(self) -> frozenset[str]:
+        """Nodes whose gradient the user wrote."""
+        return custom_gradients(self.graph, self.summaries.customized)
+
+    @cached_property
     def congruence(self) -> Congruence:
         """Value numbers and classes of equal nodes."""
-        return Congruence(self.graph, self.summaries.ops, self.memory, self.order, self.clobbered)
+        alone = self.clobbered | self.custom_gradients
+        return Congruence(self.graph, self.summaries.ops, self.memory, self.order, alone)
 
     @cached_property
     def held_apart(self) -> dict[str, str]:

@@ -54,16 +54,16 @@ class AttrKeys:
 
 
 class Congruence:
-    """`number` of every node, and `classes` of two nodes or more in topological order."""
+    """`number` of every node, and `classes` of two nodes or more in topological order; `alone` are equal to none."""
 
-    def __init__(self, graph: Graph, ops: Ops, memory: Memory, order: list[str], clobbered: frozenset[str]) -> None:
+    def __init__(self, graph: Graph, ops: Ops, memory: Memory, order: list[str], alone: frozenset[str]) -> None:
         self.number: dict[str, int] = {}
         self.attr_keys = AttrKeys(ops)
         self._ops = ops
         self._memory = memory
         self._earlier: dict[str, int] = {}
         self._is_ahead = False
-        alone = clobbered.union(graph.arguments)
+        alone = alone.union(graph.arguments)
         members = self._number(graph, order, alone)
         before = 0
         while self._is_ahead and len(members) != before:

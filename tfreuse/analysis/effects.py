@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
+from tfreuse.analysis.gradients import custom_gradients
 from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.view import callees_first
@@ -37,6 +38,8 @@ class Summaries:
         self._accesses: dict[str, frozenset[Access]] = dict.fromkeys(module.opaque, _ANYTHING)
         self.overwriting: set[str] = set()
         """Functions that may update an argument, or something that it depends on, in place."""
+        self.customized: set[str] = set(module.opaque)
+        """Functions with a custom gradient in them, or in what they call."""
         for group in callees_first(module):
             for name in group:
                 if name in self._accesses or not name:  # nothing calls the main graph
@@ -45,6 +48,8 @@ class Summaries:
                 self._accesses[name] = _ANYTHING if recursive else self._summarise(module.graphs[name])
                 if overwriters(module.graphs[name], ops, self.overwriting):
                     self.overwriting.update(group)
+                if custom_gradients(module.graphs[name], self.customized):
+                    self.customized.update(group)
 
     def of(self, function: str) -> frozenset[Access]:
         """What calling `function` does; anything, where it is not known."""

@@ -50,7 +50,11 @@ class _Finder:
             kind = self._a.effects.kind(node)
             if name in self._a.graph.arguments or kind == FIXED:
                 continue
-            if kind == EFFECT:
+            if name in self._a.custom_gradients and kind != EFFECT:
+                found = self._congruence
+                twin = ("custom", found.attributes(node), found.operands(node), found.state(node))
+                buckets.setdefault(twin, {})[number[name]] = node
+            elif kind == EFFECT:
                 buckets.setdefault(("effect", *self._effect_key(node)), {})[number[name]] = node
             elif kind == READ or node.op in HEAVY:
                 for key in self._relaxed(node):
@@ -78,6 +82,9 @@ class _Finder:
         return node.op, node.device, meaning, self._congruence.operands(node)
 
     def _explain(self, field: str, one: Node, other: Node) -> NearMiss | None:
+        if field == "custom":
+            detail = "the gradient is the user's, and need not be linear"
+            return NearMiss("custom-gradient", (one.name, other.name), "gradient", detail)
         if field == "effect":
             return self._effect(one, other)
         if field == "state":

@@ -1,7 +1,7 @@
 """The command `tfreuse`. TensorFlow is imported when a model is read, not for `--help`.
 
 Exit codes: 0 done; 1 refused or failed, with one line on standard error that says why; 2 the command line is wrong;
-130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
+3 a rewrite was not proved, and the graph left as it was; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from tfreuse import errors
-from tfreuse.cli.process import code_of, exit_code, say
+from tfreuse.cli.process import NOT_PROVED, code_of, exit_code, say
 from tfreuse.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 130 interrupted, 143 terminated.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 a rewrite was not proved, "
+    "130 interrupted, 143 terminated.",
 )
 
 Source = Annotated[str, typer.Argument(metavar="SRC", help="A SavedModel folder, or a graph file (.pb, .pbtxt).")]
@@ -39,6 +40,7 @@ Preset = Annotated[
 Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with these tags, separated by commas.")]
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]
 Inputs = Annotated[str | None, typer.Option("--inputs", help="Graph files: nodes that are fed, by commas.")]
+Proof = Annotated[bool, typer.Option("--no-proof", help="Do not prove the rewrites.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -68,12 +70,13 @@ def optimize(
     tags: Tags = None,
     outputs: Outputs = None,
     inputs: Inputs = None,
+    no_proof: Proof = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DST if it exists.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and write nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
-    _run(src, dst, pipeline, preset, tags, outputs, inputs, overwrite, dry_run, json)
+    _run(src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json)
 
 
 @app.command()
@@ -84,10 +87,11 @@ def inspect(
     tags: Tags = None,
     outputs: Outputs = None,
     inputs: Inputs = None,
+    no_proof: Proof = False,
     json: Json = False,
 ) -> None:
     """Show what could be shared in SRC, and what not and why; nothing is written."""
-    _run(src, None, pipeline, preset, tags, outputs, inputs, False, True, json)
+    _run(src, None, pipeline, preset, tags, outputs, inputs, no_proof, False, True, json)
 
 
 def _run(
@@ -98,6 +102,7 @@ def _run(
     tags: str | None,
     outputs: str | None,
     inputs: str | None,
+    no_proof: bool,
     overwrite: bool,
     dry_run: bool,
     json: bool,
@@ -108,11 +113,15 @@ def _run(
         if pipeline is not None and preset is not None:
             raise errors.InputError("--pipeline and --preset exclude each other; give one of them")
         chosen = {"pipeline": pipeline, "preset": preset or "exact"}
-        writing = {"overwrite": overwrite, "dry_run": dry_run}
+        writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof}
         report = _report(src, dst, tags, outputs, inputs, {**chosen, **writing})
         if dst is not None and not dry_run:
             done = f"{dst} was written"
         _show(report, json, None if dry_run else dst)
+        refused = [remark for remark in report.failures if remark["id"] == "proof-refused"]
+        if refused:
+            say(f"error: {len(refused)} rewrites were not proved and are left out; please report it")
+            raise typer.Exit(NOT_PROVED)
     except KeyboardInterrupt as interrupt:
         say(f"interrupted; {done}")
         raise typer.Exit(code_of(interrupt)) from None

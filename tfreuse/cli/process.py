@@ -14,6 +14,7 @@ from typing import NoReturn
 from tfreuse.errors import TfreuseError, printable
 
 FAILED = 1
+NOT_PROVED = 3
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 

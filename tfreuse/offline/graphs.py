@@ -15,10 +15,11 @@ from tfreuse.bridge.whole import written_whole
 from tfreuse.errors import InputError
 from tfreuse.offline.names import check_names, check_ports
 from tfreuse.offline.rewrite import damages, rewrite_in_place
-from tfreuse.pipeline.run import Progress, Result, run_pipeline
+from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.report.document import make_report
 from tfreuse.report.report import Report
+from tfreuse.validate.proved import run_proved
 
 
 def optimize_graph_def(
@@ -28,6 +29,7 @@ def optimize_graph_def(
     inputs: Iterable[str] = (),
     pipeline: str | Pipeline | None = None,
     preset: str = "exact",
+    proof: bool = True,
 ) -> tuple[Any, Report]:
     """A copy of `graph_def` in which equal work is shared, and the report.
 
@@ -37,6 +39,7 @@ def optimize_graph_def(
         inputs: names of nodes that are fed, beside placeholders; their values are taken as unknown.
         pipeline: passes as text or sequence; instead of `preset`.
         preset: the name of a pipeline.
+        proof: prove the rewrite, and leave a graph whose proof is refused as it was.
 
     Raises:
         InputError: if a name, an option or the graph cannot be used.
@@ -49,12 +52,12 @@ def optimize_graph_def(
         if graph_def.HasField(name):
             getattr(copy, name).CopyFrom(getattr(graph_def, name))
     steps = resolve_pipeline(pipeline, preset)
-    result = _optimize(copy, list(outputs), list(inputs), steps, "the graph", nodes=graph_def.node)
+    result = _optimize(copy, list(outputs), list(inputs), steps, "the graph", nodes=graph_def.node, proof=proof)
     return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps)
 
 
 def optimize(
-    concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = "exact"
+    concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = "exact", proof: bool = True
 ) -> tuple[Any, Report]:
     """A concrete function that computes what `concrete_function` does with equal work shared, and the report.
 
@@ -77,14 +80,17 @@ def optimize(
     inputs = dict.fromkeys(tensor.op.name for tensor in graph.inputs)
     outputs = declared_outputs(graph)
     kept = {tensor.op.name for tensor in outputs} - inputs.keys()
-    module = with_outputs(read_module(graph_def, ops, arguments=inputs, kept={MAIN: kept}), graph, outputs)
+    module = read_module(graph_def, ops, arguments=inputs, kept={MAIN: kept})
+    module = with_outputs(module, graph, outputs, graph.control_outputs)
     if MAIN in module.opaque:
         raise InputError(f"{graph.name} cannot be optimised: {module.opaque[MAIN]}")
-    result = run_pipeline(module, ops, steps, skip=frozenset(module.graphs) - {MAIN, *body_functions(graph_def)})
+    skip = frozenset(module.graphs) - {MAIN, *body_functions(graph_def)}
+    result = run_proved(module, ops, steps, skip=skip, proof=proof)
     write_module(module, result.after, graph_def, ops)
     result.labels[MAIN] = graph.name
     report = make_report([result], {"kind": "function", "name": graph.name}, steps)
-    return import_function(concrete_function, graph_def), report
+    must_run = [name for _, name in result.after.graphs[MAIN].control_outputs]
+    return import_function(concrete_function, graph_def, must_run), report
 
 
 def optimize_graph_file(
@@ -98,6 +104,7 @@ def optimize_graph_file(
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    proof: bool = True,
 ) -> Report:
     """Write to `dst` the graph of `src` with equal work shared; `.pb` is binary, `.pbtxt` is text.
 
@@ -115,7 +122,7 @@ def optimize_graph_file(
             if files.gfile().isdir(target):
                 raise InputError(f"the target {target} is a folder; name a file")
     graph_def = _read(source)
-    result = _optimize(graph_def, list(outputs), list(inputs), steps, source, progress)
+    result = _optimize(graph_def, list(outputs), list(inputs), steps, source, progress, proof=proof)
     report = make_report([result], {"kind": "GraphDef", "name": source, "target": target}, steps)
     with damages(source):
         report.to_dict()  # whatever may fail has to do so before the target is there
@@ -148,6 +155,7 @@ def _optimize(
     source: str,
     progress: Progress | None = None,
     nodes: Any = None,
+    proof: bool = True,
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
@@ -160,6 +168,7 @@ def _optimize(
         kept={MAIN: set(map(node_of, outputs))},
         progress=progress,
         nodes=nodes,
+        proof=proof,
     )
     with damages(source):
         check_ports([*outputs, *inputs], result, source)

@@ -9,9 +9,10 @@ from typing import Any
 from tfreuse.bridge.module import ops_of, read_module, write_module
 from tfreuse.errors import GraphError, InputError
 from tfreuse.ir.collector import collector_paused
-from tfreuse.pipeline.run import Progress, Result, run_pipeline
+from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
+from tfreuse.validate.proved import run_proved
 
 
 @contextmanager
@@ -38,6 +39,7 @@ def rewrite_in_place(
     skip: frozenset[str] = frozenset(),
     progress: Progress | None = None,
     nodes: Any = None,
+    proof: bool = True,
 ) -> Result:
     """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
 
@@ -50,7 +52,7 @@ def rewrite_in_place(
     with collector_paused(), damages(source):
         ops = ops_of(graph_def)
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
-        result = run_pipeline(module, ops, steps, progress, skip=skip)
+        result = run_proved(module, ops, steps, progress, skip, proof=proof)
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
         write_module(module, result.after, graph_def, ops, nodes=nodes)

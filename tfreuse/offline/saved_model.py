@@ -28,6 +28,7 @@ def optimize_saved_model(
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    proof: bool = True,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -44,6 +45,7 @@ def optimize_saved_model(
         overwrite: replace an existing `dst`.
         dry_run: report, and write nothing.
         progress: called before each function with its name, its number and how many there are.
+        proof: prove each rewrite, and leave a graph whose proof is refused as it was.
 
     Returns:
         The report.
@@ -73,6 +75,7 @@ def optimize_saved_model(
             frozen={MAIN: names.frozen},
             skip=frozenset(names.frozen_functions),
             progress=progress,
+            proof=proof,
         )
         result.labels.update(names.labels)
         for name in sorted(names.frozen_functions):

@@ -90,6 +90,12 @@ _ENTRIES = (
         "Merge them with cse{quantization=true} where no converter follows.",
     ),
     Entry(
+        "custom-gradient",
+        MISSED,
+        "Two nodes or calls with a custom gradient are equal; their gradient need not be that of one node used twice.",
+        "Call it once where both results may have one gradient.",
+    ),
+    Entry(
         "stateless-random",
         MISSED,
         "Two stateless random ops with one key are equal, and merging them is off by default.",

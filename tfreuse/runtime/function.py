@@ -22,6 +22,7 @@ def dedupe(
     pipeline: str | Pipeline | None = None,
     preset: str = "exact",
     on_error: str = "fallback",
+    proof: bool = True,
     **tf_function_arguments: Any,
 ) -> Any:
     """Like `tf.function`, and work that the traced graph writes several times is computed once.
@@ -32,6 +33,7 @@ def dedupe(
         preset: the name of a pipeline, `exact` or `conv`.
         on_error: what an internal failure does. `fallback`: the trace is used as `tf.function` made it, with one
             warning and a failure in the report. `raise`: the error is raised.
+        proof: prove each rewrite, and leave a graph whose proof is refused as it was.
         **tf_function_arguments: all of `tf.function`'s arguments.
 
     Returns:
@@ -45,7 +47,7 @@ def dedupe(
     """
     if on_error not in ("fallback", "raise"):
         raise InputError(f"on_error takes 'fallback' or 'raise', not {on_error!r}")
-    recorder = Recorder(resolve_pipeline(pipeline, preset), raise_failures=on_error == "raise")
+    recorder = Recorder(resolve_pipeline(pipeline, preset), raise_failures=on_error == "raise", proof=proof)
 
     def decorate(function: Callable[..., Any]) -> Any:
         tf = tensorflow()

@@ -11,8 +11,9 @@ from tfreuse.analysis.effects import EFFECT, Effects, Summaries
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN, ops_of, read_module
 from tfreuse.ir.graph import Graph, Module, Value
-from tfreuse.pipeline.run import Result, run_pipeline
+from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
+from tfreuse.validate.proved import run_proved
 
 
 class LiveGraph:
@@ -31,14 +32,15 @@ class LiveGraph:
     def read(self) -> tuple[Module, Any]:
         """The graph and its functions as a module, and the op tables.
 
-        Inputs, captured constants among them, are arguments; outputs are frozen, because callers hold them.
+        Inputs, captured constants among them, are arguments; outputs are frozen, because callers hold them. What must
+        run is a control output: whoever calls the function waits for that, and for no more.
         """
         graph_def = self.graph.as_graph_def()
         ops = ops_of(graph_def)
         inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
         module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
-        return with_outputs(module, self.graph, self.graph.outputs), ops
+        return with_outputs(module, self.graph, self.graph.outputs, self._must_run), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
         """Rewire the operations that `after` changed; undone whole if one of the edits fails.
@@ -61,7 +63,7 @@ class LiveGraph:
             for step in reversed(undo):
                 step()
             raise
-        self._forget([name for name in before.nodes if name not in after.nodes])
+        self._set_must_run(before, after)
 
     def _move_inputs(
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
@@ -79,13 +81,15 @@ class LiveGraph:
 
         return set_controls
 
-    def _forget(self, names: list[str]) -> None:
-        """Drop disconnected operations from those that TensorFlow runs for their effects."""
-        dead = {self.graph.get_operation_by_name(name) for name in names}
+    def _set_must_run(self, before: Graph, after: Graph) -> None:
+        """Let survivors take the places of disconnected operations among those that must run."""
+        was, now = ([name for _, name in graph.control_outputs] for graph in (before, after))
+        find = self.graph.get_operation_by_name
         if isinstance(self._must_run, list):
-            self._must_run[:] = [op for op in self._must_run if op not in dead]
+            self._must_run[:] = map(find, now)
         else:
-            self._must_run.difference_update(dead)
+            self._must_run.difference_update(map(find, set(was).difference(now)))
+            self._must_run.update(map(find, set(now).difference(was)))
 
 
 def declared_outputs(func_graph: Any) -> list[Any]:
@@ -95,8 +99,8 @@ def declared_outputs(func_graph: Any) -> list[Any]:
     return list(func_graph.outputs[: len(returned)])
 
 
-def with_outputs(module: Module, func_graph: Any, outputs: Iterable[Any]) -> Module:
-    """The module with outputs (tensors) and static shapes of the `FuncGraph` that its main graph was read from."""
+def with_outputs(module: Module, func_graph: Any, outputs: Iterable[Any], must_run: Iterable[Any]) -> Module:
+    """The module with the outputs (tensors), control outputs (operations) and static shapes of a `FuncGraph`."""
     if MAIN not in module.graphs:
         return module
 
@@ -105,21 +109,23 @@ def with_outputs(module: Module, func_graph: Any, outputs: Iterable[Any]) -> Mod
         return None if shape.rank is None else tuple(-1 if size is None else size for size in shape.as_list())
 
     values = tuple((str(index), Value(tensor.op.name, tensor.value_index)) for index, tensor in enumerate(outputs))
-    main = replace(module.graphs[MAIN], outputs=values, shapes=shape_of)
+    controls = tuple((name, name) for name in sorted(op.name for op in must_run))
+    main = replace(module.graphs[MAIN], outputs=values, control_outputs=controls, shapes=shape_of)
     return replace(module, graphs={**module.graphs, MAIN: main})
 
 
-def rewire(live: LiveGraph, pipeline: Pipeline, raise_failures: bool = False) -> Result:
-    """Plan on the graph's protocol buffer, then edit the live graph; the plan is complete before the first edit.
+def rewire(live: LiveGraph, pipeline: Pipeline, raise_failures: bool = False, proof: bool = True) -> Result:
+    """Plan on the graph's protocol buffer, then edit the live graph; the plan is complete and proved before that.
 
     Raises:
         GraphError: if the graph cannot be read.
+        ProofError: with `raise_failures`, if the plan is not proved.
     """
     module, ops = live.read()
     if MAIN not in module.graphs:
         return Result(module, module, ops, pipeline)
     library = frozenset(module.graphs) - {MAIN}
-    result = run_pipeline(module, ops, pipeline, skip=library, raise_failures=raise_failures)
+    result = run_proved(module, ops, pipeline, skip=library, raise_failures=raise_failures, proof=proof)
     result.labels[MAIN] = live.graph.name
     found = result.graphs[MAIN]
     if found.after is not found.before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tfreuse.bridge.load import tensorflow
@@ -42,8 +43,11 @@ def check_importable(function: Any) -> Any:
     return graph_def
 
 
-def import_function(original: Any, graph_def: Any) -> Any:
-    """The concrete function whose graph is `graph_def` (it is changed), with `original`'s signature and captures."""
+def import_function(original: Any, graph_def: Any, must_run: Iterable[str]) -> Any:
+    """The concrete function whose graph is `graph_def` (it is changed), with `original`'s signature and captures.
+
+    `must_run` are the operations that run for their effects, and that callers wait for.
+    """
     tf = tensorflow()
     from tensorflow.python.eager.context import context
     from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
@@ -64,8 +68,7 @@ def import_function(original: Any, graph_def: Any) -> Any:
     new.outputs = [_same(new, tensor) for tensor in declared_outputs(old)]
     new.structured_input_signature = old.structured_input_signature
     new.structured_outputs = _structured(tf, old.structured_outputs, new.outputs)
-    names = {node.name for node in graph_def.node}
-    new.control_outputs = [new.get_operation_by_name(op.name) for op in old.control_outputs if op.name in names]
+    new.control_outputs = [new.get_operation_by_name(name) for name in must_run]
     new.variables = old.variables
     function = ConcreteFunction.from_func_graph(new, original.function_type, _attributes(original))
     for name in ("_arg_keywords", "_num_positional_args"):

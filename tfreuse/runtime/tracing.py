@@ -26,6 +26,7 @@ class Recorder:
 
     pipeline: Pipeline
     raise_failures: bool = False
+    proof: bool = True
     reports: list[Report] = field(default_factory=list)
     warned: bool = False
 
@@ -80,7 +81,7 @@ class Trace:
         """
         recorder = self._recorder
         try:
-            result = rewire(LiveGraph(graph, manager), recorder.pipeline, recorder.raise_failures)
+            result = rewire(LiveGraph(graph, manager), recorder.pipeline, recorder.raise_failures, recorder.proof)
             if graph in self._results:
                 result.labels = self._results[graph].labels
             self._results[graph] = result

@@ -15,6 +15,9 @@ PURE, READ, UNIQUE = "pure", "read", "unique"
 ANYTHING = "*"
 """The resource of which nothing is known."""
 
+_GRADIENT = "_gradient_op_type"
+"""The attribute of nodes whose gradient the user wrote."""
+
 _HANDED_ON = frozenset({"Identity", "Switch", "Enter", "RefIdentity", "RefSwitch", "RefEnter"})
 
 
@@ -55,6 +58,8 @@ class Touches:
 
     def kind(self, graph: Graph, node: Node) -> str:
         """PURE, READ or UNIQUE."""
+        if _GRADIENT in node.attrs:
+            return UNIQUE
         plain = self._plain.get(node.op)
         if plain is None:
             plain = self._plain[node.op] = self._kind_of_op(node.op)
@@ -62,7 +67,7 @@ class Touches:
             return plain
         if plain:
             return UNIQUE
-        if not self._callees(node) or self._allocates(node):
+        if not self._callees(node) or self._has_identity(node):
             return UNIQUE
         touched = self.of(graph, node)
         return UNIQUE if any(touch.writes for touch in touched) else READ if touched else PURE
@@ -122,7 +127,8 @@ class Touches:
             graph.nodes[source].op in self._reference_ops for source, _ in node.inputs
         )
 
-    def _allocates(self, node: Node, above: tuple[str, ...] = ()) -> bool:
+    def _has_identity(self, node: Node, above: tuple[str, ...] = ()) -> bool:
+        """Whether a call makes something anew, or runs what has a gradient that the user wrote."""
         for name in self._callees(node):
             body = self._module.graphs.get(name)
             if body is None or name in above:
@@ -130,9 +136,9 @@ class Touches:
             for inner in body.nodes.values():
                 if inner.name in body.arguments:
                     continue
-                if self._ops.facts(inner.op).kind == "allocates" or (
-                    self._is_call(inner) and self._allocates(inner, (*above, name))
-                ):
+                if self._ops.facts(inner.op).kind == "allocates" or _GRADIENT in inner.attrs:
+                    return True
+                if self._is_call(inner) and self._has_identity(inner, (*above, name)):
                     return True
         return False
 

@@ -17,6 +17,7 @@ from tests import golden_cases
 from tests.engine.test_golden import CASES as ENGINE_CASES
 from tests.engine.test_golden import KNOWN_BUGS as ENGINE_BUGS
 from tfreuse.ir.attrs import Attrs, Tensor
+from tfreuse.ir.graph import Graph
 from tfreuse.ir.parse import parse_module
 from tfreuse.pipeline.run import run_pipeline
 from tfreuse.pipeline.text import PRESETS, parse_pipeline
@@ -46,6 +47,16 @@ def chain(length: int, copies: int = 2) -> str:
         lines += [f"  {name} = Neg({above}) {{T: float}}" for above, name in pairwise(names)]
     ends = ", ".join(f"n{copy}_{length - 1}" for copy in range(copies))
     return "\n".join([*lines, f"  y = AddN({ends}) {{N: {copies}, T: float}}", "  argument x", "  output y = y"])
+
+
+def in_order(graph: Graph) -> bool:
+    """Whether every node stands behind all that it needs."""
+    seen: set[str] = set()
+    for node in graph.nodes.values():
+        if not seen.issuperset([value.node for value in node.inputs]) or not seen.issuperset(node.controls):
+            return False
+        seen.add(node.name)
+    return True
 
 
 @pytest.mark.parametrize("name", golden_cases.parameters(NAMES, KNOWN_BUGS), ids=[name[1:] for name in NAMES])
@@ -142,6 +153,15 @@ def test_trap_063_survivors_by_address() -> None:
         for seed in ("0", "1", "77")
     }
     assert len(texts) == 1 and texts.pop().strip()
+
+
+@pytest.mark.parametrize("folder", [CASES, ENGINE_CASES], ids=["traps", "engine"])
+def test_trap_075_nodes_stay_in_order(folder: Path) -> None:
+    """Graphs in which sources stand before their users are left like that."""
+    for name in golden_cases.names_in(folder):
+        case = read_case(folder / f"{name}.txt")
+        for key, graph in run_case(case).after.graphs.items():
+            assert in_order(graph) or not in_order(case.before.graphs[key]), name
 
 
 def test_trap_087_long_chains() -> None:

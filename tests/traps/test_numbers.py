@@ -24,7 +24,7 @@ def traps() -> dict[int, str]:
     return {int(line.split()[0]): line.partition(" ")[2] for line in listed}
 
 
-def tested() -> Counter[int]:
+def covered() -> Counter[int]:
     """How many tests each trap has: golden cases and functions."""
     found = Counter(int(name[1:4]) for name in NAMES)
     found.update(REUSED.keys())
@@ -41,9 +41,9 @@ def test_the_list_has_no_gap() -> None:
 
 
 def test_every_trap_is_tested_or_has_a_reason() -> None:
-    assert sorted(tested().keys() | NOT_EXPRESSIBLE.keys()) == sorted(traps())
+    assert sorted(covered().keys() | NOT_EXPRESSIBLE.keys()) == sorted(traps())
 
 
 def test_what_is_tested_needs_no_excuse() -> None:
-    assert tested().keys() & NOT_EXPRESSIBLE.keys() == set()
+    assert covered().keys() & NOT_EXPRESSIBLE.keys() == set()
     assert all(reason.endswith(".") for reason in NOT_EXPRESSIBLE.values())

@@ -5,6 +5,8 @@ Numbers are small and whole, so sums are exact in any order.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -492,32 +494,45 @@ def test_trap_108_values_held_for_the_backward_pass() -> None:
     executed.assert_same(second(tf.function(make())), second(tfreuse.dedupe(make(), on_error="raise")))
 
 
+REPLICAS = """
+import tensorflow as tf, tfreuse
+from tests.seeds import executed
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+def run(decorate):
+    with strategy.scope():
+        shared = tf.Variable(1.0, aggregation=tf.VariableAggregation.SUM)
+        sums = dict(synchronization=tf.VariableSynchronization.ON_READ, aggregation=tf.VariableAggregation.SUM)
+        own = tf.Variable(0.0, **sums)
+
+    @decorate
+    def step(x):
+        def replica(x):
+            context = tf.distribute.get_replica_context()
+            own.assign_add(x * tf.cast(1 + context.replica_id_in_sync_group, tf.float32))
+            shared.assign_add(x * 0.5)
+            return own.read_value() - own.read_value() * shared.read_value() + shared.read_value()
+
+        return strategy.experimental_local_results(strategy.run(replica, (x,)))
+
+    values = [step(tf.constant(2.0)) for _ in range(2)]
+    return values, own.read_value(), shared.read_value(), step
+
+*plain, _ = run(tf.function)
+*shared, step = run(lambda function: tfreuse.dedupe(function, on_error="raise"))
+executed.assert_same(plain, shared)
+assert len(plain[0][0]) == 2 and float(plain[0][0][0]) != float(plain[0][0][1])
+assert step.report.merged > 0
+"""
+
+
 def test_trap_114_variables_with_components() -> None:
-    """Under a strategy, each replica reads the component of its own."""
-    cpus = tf.config.list_logical_devices("CPU")
-    strategy = tf.distribute.MirroredStrategy([device.name for device in cpus])
-
-    def run(decorate: Callable[..., Any]) -> Any:
-        with strategy.scope():
-            shared = tf.Variable(1.0, aggregation=tf.VariableAggregation.SUM)
-            own = tf.Variable(
-                0.0, synchronization=tf.VariableSynchronization.ON_READ, aggregation=tf.VariableAggregation.SUM
-            )
-
-        @decorate
-        def step(x: Any) -> Any:
-            def replica(x: Any) -> Any:
-                context = tf.distribute.get_replica_context()
-                own.assign_add(x * float(1 + context.replica_id_in_sync_group))
-                shared.assign_add(1.0)
-                return own.read_value() + own.read_value() * shared.read_value() + shared.read_value()
-
-            return strategy.experimental_local_results(strategy.run(replica, (x,)))
-
-        values = [step(tf.constant(2.0)) for _ in range(2)]
-        return tf.nest.flatten(values), own.read_value(), shared.read_value()
-
-    executed.assert_same(run(tf.function), run(tfreuse.dedupe))
+    """Under a strategy each of two replicas reads its own component; in a process of its own, for two devices."""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", REPLICAS], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_trap_115_composite_tensors() -> None:

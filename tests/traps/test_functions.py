@@ -435,6 +435,27 @@ def test_trap_106_custom_gradients() -> None:
     executed.assert_same(tape.gradient(value, X), tf.constant([3.0 - 14.0 + 12.0] * 3))
 
 
+@pytest.mark.xfail(strict=True, reason="calls of a function with a custom gradient merge, and the gradient changes")
+def test_trap_106_custom_gradients_in_called_functions() -> None:
+    """What comes from above is clipped for each call by itself: 1 - 1, and not the clipped 2 - 5."""
+
+    @tf.custom_gradient
+    def clipped(x: Any) -> Any:
+        return 3.0 * x, lambda upstream: tf.clip_by_value(upstream, -1.0, 1.0)
+
+    inner = tf.function(lambda x: clipped(x))
+
+    def slope(decorate: Callable[..., Any]) -> Any:
+        program = decorate(lambda x: 2.0 * inner(x) - 5.0 * inner(x))
+        with tf.GradientTape() as tape:
+            tape.watch(X)
+            value = program(X)
+        return tape.gradient(value, X)
+
+    executed.assert_same(slope(tf.function), tf.zeros(3))
+    executed.assert_same(slope(tfreuse.dedupe), tf.zeros(3))
+
+
 def test_trap_107_gradients() -> None:
     def make() -> Callable[..., Any]:
         def program(x: Any) -> Any:

@@ -15,7 +15,7 @@ from tfreuse.ops.schema import OpSchema
 from tfreuse.testing.schemas import SNAPSHOT, write_snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ROOT / "tests" / "engine"
+TESTS = [ROOT / "tests" / folder for folder in ("engine", "peers", "traps")]
 TARGET = ROOT / "tfreuse" / "testing" / SNAPSHOT
 
 _NODE = re.compile(r"(?: = |[\"'])([A-Z_]\w*)\(")
@@ -24,7 +24,9 @@ _NODE = re.compile(r"(?: = |[\"'])([A-Z_]\w*)\(")
 
 def ops_used() -> list[str]:
     """The op names in golden cases and tests, sorted."""
-    texts = [path.read_text("utf-8") for pattern in ("*.txt", "*.py") for path in TESTS.rglob(pattern)]
+    texts = [
+        path.read_text("utf-8") for folder in TESTS for pattern in ("*.txt", "*.py") for path in folder.rglob(pattern)
+    ]
     return sorted({name for text in texts for name in _NODE.findall(text)})
 
 

@@ -51,8 +51,8 @@ class _Finder:
             if name in self._a.graph.arguments or kind == FIXED:
                 continue
             if name in self._a.custom_gradients and kind != EFFECT:
-                found = self._congruence
-                twin = ("custom", found.attributes(node), found.operands(node), found.state(node))
+                same = self._congruence
+                twin = ("custom", same.attributes(node), same.operands(node), same.state(node))
                 buckets.setdefault(twin, {})[number[name]] = node
             elif kind == EFFECT:
                 buckets.setdefault(("effect", *self._effect_key(node)), {})[number[name]] = node

@@ -27,8 +27,6 @@ from tfreuse.testing.schemas import snapshot_ops
 CASES = Path(__file__).parent / "cases"
 NAMES = golden_cases.names_in(CASES)
 KNOWN_BUGS = {
-    "a106_calls_of_custom_gradients": "calls of a function with a custom gradient merge, and the gradient changes",
-    "a106_one_custom_gradient_twice": "copies of one custom gradient merge, and the gradient changes",
     "a051_equal_bodies_of_two_names": "functions are compared by name, so equal bodies of two names are missed",
 }
 REUSED = {

@@ -435,7 +435,6 @@ def test_trap_106_custom_gradients() -> None:
     executed.assert_same(tape.gradient(value, X), tf.constant([3.0 - 14.0 + 12.0] * 3))
 
 
-@pytest.mark.xfail(strict=True, reason="calls of a function with a custom gradient merge, and the gradient changes")
 def test_trap_106_custom_gradients_in_called_functions() -> None:
     """What comes from above is clipped for each call by itself: 1 - 1, and not the clipped 2 - 5."""
 

@@ -205,7 +205,6 @@ class Clipped(tf.Module):
         return 2.0 * self.inner(x) - 5.0 * self.inner(x)
 
 
-@pytest.mark.xfail(strict=True, reason="calls of a function with a custom gradient merge, and the gradient changes")
 def test_trap_106_custom_gradients_in_called_functions(tmp_path: Path) -> None:
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
     tf.saved_model.save(Clipped(), source, options=tf.saved_model.SaveOptions(experimental_custom_gradients=True))

@@ -8,8 +8,7 @@ needed for this, and no trust in how the graph came by its control edges.
 Control inputs that are no effects are kept as *anchors* and compared one by one: they may carry the liveness of
 a branch (TF1 control flow) or hold a recomputation back (`tf.recompute_grad`). A control input that only reads
 state is replaced by its own control inputs: automatic control dependencies chain table lookups, which order
-nothing. A call of floating-point operands that only reads stays an anchor: it may be the gradient that a
-recomputation waits for. What such a replacement may lose, a write that had to wait for a read, is put back by
+nothing. What such a replacement may lose, a write that had to wait for a read, is put back by
 `tfreuse.analysis.ordering`.
 """
 
@@ -19,8 +18,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfreuse.analysis.effects import EFFECT, READ
-from tfreuse.ir.dtypes import DIFFERENTIABLE
-from tfreuse.ir.graph import Graph, Node
+from tfreuse.ir.graph import Graph
 
 MAX_EFFECTS = 16_384
 """Above this many effects in one graph the masks would cost too much; control inputs are then compared literally."""
@@ -90,17 +88,9 @@ class Memory:
             kind = self.kinds[control]
             if kind == EFFECT:
                 mask |= above[control]
-            elif kind == READ and self._looks_through and not _may_be_gradient(self._nodes[control]):
+            elif kind == READ and self._looks_through:
                 mask |= above.get(control, 0)
                 anchors |= self.of(control).anchors
             else:
                 anchors.add(control)
         return State(frozenset(anchors), mask)
-
-
-def _may_be_gradient(node: Node) -> bool:
-    """Whether the node is a call, branch or loop with a differentiable operand."""
-    if not node.attrs.functions:
-        return False
-    kind, types = node.attrs.value("Tin") or node.attrs.value("T") or ("", ())
-    return kind == "type" and not DIFFERENTIABLE.isdisjoint(types)

@@ -1,0 +1,368 @@
+"""The judge that runs both programs: from the same state and feeds the result gives what the original gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tfreuse.bridge.load import tensorflow
+from tfreuse.errors import InputError, VerificationError
+from tfreuse.pipeline.passes import REASSOCIATES
+from tfreuse.pipeline.run import Result
+from tfreuse.validate.compare import Difference, compare
+from tfreuse.validate.domains import Domains
+from tfreuse.validate.draws import Draws, reached
+from tfreuse.validate.feeds import FLAVOURS, Feed, Wanted, given_feeds, make_feed
+from tfreuse.validate.numeric_makers import TensorFlowMakers
+from tfreuse.validate.numeric_programs import Outcome, Program
+from tfreuse.validate.outside import deed
+from tfreuse.validate.payloads import swaps_operands
+from tfreuse.validate.signatures import Signature
+from tfreuse.validate.steering import steering_loop
+from tfreuse.validate.tolerance import Unbounded, bound, roundings
+
+REPEATS = 3
+"""How often the original runs once more before a difference is held against the result."""
+Feeds = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Two programs and how to open them; `magnitudes` computes bounds (see `tolerance`), where that is possible."""
+
+    result: Result
+    signatures: Sequence[Signature]
+    original: Callable[[], Program]
+    rewritten: Callable[[], Program]
+    magnitudes: Callable[[], Program] | None = None
+    tags: str = ""
+
+
+@dataclass
+class _Tally:
+    """What is known of one signature so far."""
+
+    signature: Signature
+    unjudged: dict[str, str] = field(default_factory=dict)
+    compared: set[str] = field(default_factory=set)
+    state: set[str] = field(default_factory=set)
+    feeds: int = 0
+    raised: int = 0
+    payloads: int = 0
+    unbounded: int = 0
+    ulps: int = 0
+    random_state: str = ""
+
+    def outputs(self) -> list[str]:
+        return [name for name, _ in self.signature.outputs]
+
+    def to_dict(self, tags: str) -> dict[str, Any]:
+        for name in self.outputs():
+            if name not in self.compared:
+                self.unjudged.setdefault(name, "the original raised on every feed" if self.feeds else "nothing was run")
+        return {
+            "signature": self.signature.name,
+            "tags": tags,
+            "feeds": self.feeds,
+            "raised": self.raised,
+            "judged": sorted(self.compared - self.unjudged.keys()),
+            "not_judged": [{"name": name, "reason": reason} for name, reason in sorted(self.unjudged.items())],
+            "state": len(self.state),
+            "nan_payloads": self.payloads,
+            "unbounded": self.unbounded,
+            "ulps": self.ulps,
+        }
+
+
+def verify(trials: Sequence[Trial], count: int, feeds: Feeds | None = None) -> dict[str, Any]:
+    """Run every signature of every trial; the report's section `verification`.
+
+    Args:
+        trials: pairs of programs.
+        count: how many feeds to generate for each signature.
+        feeds: the user's, in place of generated ones: arrays by `SIGNATURE/INPUT`, or `INPUT` where there is one
+            signature only; several such mappings are several feeds.
+
+    Raises:
+        VerificationError: for the first output or variable in which the result differs.
+        InputError: if the user's feeds do not fit the signatures.
+    """
+    started = time.perf_counter()
+    given = None if feeds is None else [feeds] if isinstance(feeds, Mapping) else list(feeds)
+    entries: list[dict[str, Any]] = []
+    unreached: list[str] = []
+    exactness = "bitwise"
+    for trial in trials:
+        judge = _Judge(trial, count, given)
+        entries += judge.run()
+        unreached += judge.unreached()
+        exactness = REASSOCIATES if judge.reassociates else exactness
+    if given is not None and not any(entry["feeds"] for entry in entries):
+        names = ", ".join(f"{entry['signature']}" for entry in entries) or "none"
+        raise InputError(f"the feeds name no input of any signature; there are the signatures {names}")
+    return {
+        "feeds": "given" if given is not None else "generated",
+        "exactness": exactness,
+        "signatures": entries,
+        "not_run": sorted(set(unreached)),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+class _Judge:
+    def __init__(self, trial: Trial, count: int, given: list[Mapping[str, Any]] | None) -> None:
+        self._trial = trial
+        self._count = count
+        self._given = given
+        before = trial.result.before
+        self.reassociates = any(step.exactness == REASSOCIATES for step in trial.result.pipeline)
+        self._readable = "" in before.graphs
+        if self._readable:
+            self._draws = Draws(before, trial.result.ops)
+            self._domains = Domains(before, trial.result.ops)
+        self._swaps = swaps_operands(trial.result)
+        self._magnitudes: Program | None = None
+
+    def run(self) -> list[dict[str, Any]]:
+        """The report's entry of every signature."""
+        tallies = [self._begin(signature) for signature in self._trial.signatures]
+        if all(tally.signature.refusal for tally in tallies):
+            return [tally.to_dict(self._trial.tags) for tally in tallies]
+        original = self._trial.original()
+        try:
+            try:
+                rewritten = self._trial.rewritten()
+            except Exception as error:
+                raise VerificationError(f"the result cannot be loaded: {type(error).__name__}: {error}") from error
+            try:
+                for tally in tallies:
+                    if not tally.signature.refusal:
+                        self._signature(tally, original, rewritten)
+            finally:
+                rewritten.close()
+                if self._magnitudes is not None:
+                    self._magnitudes.close()
+        finally:
+            original.close()
+        return [tally.to_dict(self._trial.tags) for tally in tallies]
+
+    def unreached(self) -> list[str]:
+        """Functions that were changed and that no signature which runs reaches."""
+        result = self._trial.result
+        if not self._readable:
+            return []
+        roots = [v.node for entry in self._trial.signatures if not entry.refusal for _, v in entry.outputs]
+        seen = reached(result.before, roots)
+        changed = [name for name, found in result.graphs.items() if found.journal and name]
+        return [result.labels.get(name, name) for name in changed if name not in seen]
+
+    def _begin(self, signature: Signature) -> _Tally:
+        refusal = signature.refusal
+        if not refusal and not self._readable:
+            refusal = "the main graph cannot be analysed"
+        if not refusal:
+            op = deed(self._trial.result.before, self._trial.result.ops, signature)
+            refusal = f"{op} acts on the world outside of the model" if op else ""
+        handles = [entry.name for entry in signature.inputs if entry.dtype in (20, 21)]
+        if not refusal and handles:
+            refusal = f"input {handles[0]} is a handle"
+        tally = _Tally(Signature(signature.name, signature.inputs, signature.outputs, refusal))
+        for name, value in signature.outputs:
+            if refusal:
+                tally.unjudged[name] = f"not run: {refusal}"
+                continue
+            drawn = self._draws.of(value)
+            if drawn:
+                tally.unjudged[name] = f"depends on {', '.join(drawn)}"
+        if refusal and not signature.outputs:
+            tally.unjudged[""] = f"not run: {refusal}"
+        if not refusal:
+            tally.random_state = ", ".join(self._draws.in_state([value for _, value in signature.outputs]))
+        return tally
+
+    def _signature(self, tally: _Tally, original: Program, rewritten: Program) -> None:
+        for name, reason in original.blind.items():
+            tally.unjudged[name] = reason
+        for number, feed in enumerate(self._feeds(tally, original)):
+            first, again = original.run(tally.signature.name, feed), original.run(tally.signature.name, feed)
+            other = rewritten.run(tally.signature.name, feed)
+            tally.feeds += 1
+            kind = "given" if self._given is not None else FLAVOURS[number % len(FLAVOURS)]
+            where = f"signature {tally.signature.name}, feed {number + 1} ({kind})"
+
+            def repeat(feed: Feed = feed) -> Outcome:
+                return original.run(tally.signature.name, feed)
+
+            if first.raised or again.raised or other.raised:
+                self._raised(tally, first, again, other, repeat, where)
+            else:
+                self._outputs(tally, first, again, other, repeat, where, feed)
+                self._state(tally, original.start, first, again, other, repeat, where)
+
+    def _raised(
+        self, tally: _Tally, first: Outcome, again: Outcome, other: Outcome, repeat: Callable[[], Outcome], where: str
+    ) -> None:
+        if first.raised == other.raised:
+            tally.raised += 1
+            return
+        if any(once.raised != first.raised for once in [again, *(repeat() for _ in range(REPEATS))]):
+            for name in tally.outputs():
+                tally.unjudged.setdefault(name, "the original raises on a feed at one time and not at another")
+            return
+        was, became = (f"raises {once.raised}: {once.message}" if once.raised else "gives values" for once in
+                       (first, other))  # fmt: skip
+        raise VerificationError(f"{where}: the original {was[:300]}; the result {became[:300]}")
+
+    def _outputs(
+        self,
+        tally: _Tally,
+        first: Outcome,
+        again: Outcome,
+        other: Outcome,
+        repeat: Callable[[], Outcome],
+        where: str,
+        feed: Feed,
+    ) -> None:
+        for name in tally.outputs():
+            if name in tally.unjudged:
+                continue
+            expected = first.outputs[name]
+            if compare(expected, again.outputs[name]) is not None:
+                tally.unjudged[name] = "the original gives other bits when it runs again"
+                continue
+            tally.compared.add(name)
+            found = compare(expected, other.outputs[name])
+            if found is None or self._excused(tally, found):
+                continue
+            if any(compare(expected, repeat().outputs.get(name)) is not None for _ in range(REPEATS)):
+                tally.unjudged[name] = "the original gives other bits when it runs again"
+            elif self.reassociates:
+                self._within(tally, name, feed, expected, other.outputs[name], found, where)
+            else:
+                raise VerificationError(f"{where}: output {name} differs: {found}")
+
+    def _state(
+        self,
+        tally: _Tally,
+        start: Mapping[str, Any],
+        first: Outcome,
+        again: Outcome,
+        other: Outcome,
+        repeat: Callable[[], Outcome],
+        where: str,
+    ) -> None:
+        for name, expected in first.state.items():
+            if name in tally.unjudged:
+                continue
+            tally.state.add(name)
+            written = compare(start.get(name), expected) is not None
+            if name not in other.state:
+                if written:
+                    raise VerificationError(f"{where}: the result does not write {name}, which the original does")
+                continue
+            if compare(expected, again.state.get(name)) is not None or (written and tally.random_state):
+                reason = f"depends on {tally.random_state}" if tally.random_state else "differs from run to run"
+                tally.unjudged[name] = reason
+                tally.state.discard(name)
+                continue
+            found = compare(expected, other.state[name])
+            if found is None or self._excused(tally, found):
+                continue
+            if any(compare(expected, repeat().state.get(name)) is not None for _ in range(REPEATS)):
+                tally.unjudged[name] = "differs from run to run"
+            elif self.reassociates and written:
+                tally.unjudged[name] = f"no bound is known for state ({found})"
+            else:
+                raise VerificationError(f"{where}: {name} differs after the call: {found}")
+
+    def _excused(self, tally: _Tally, found: Difference) -> bool:
+        """Of two NaNs a commutative op hands on the one or the other, by position (commutative.txt)."""
+        if found.payloads_only and self._swaps:
+            tally.payloads += 1
+            return True
+        return False
+
+    def _within(
+        self, tally: _Tally, name: str, feed: Feed, expected: Any, actual: Any, found: Difference, where: str
+    ) -> None:
+        """Hold a difference against the derived bound; without one the output is not judged."""
+        try:
+            allowed = self._bound(tally.signature, name, feed)
+        except Unbounded as reason:
+            tally.unjudged[name] = f"{reason}; the result differs: {found}"
+            return
+        if not np.isfinite(allowed).all():  # sums that overflow, or take in NaNs, may do so in one order only
+            tally.unbounded += 1
+            return
+        if found.ulps is None or allowed.shape != np.shape(actual):
+            raise VerificationError(f"{where}: output {name} differs: {found}")
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(np.asarray(actual, np.float64) - np.asarray(expected, np.float64))
+        beyond = apart > allowed
+        if beyond.any():
+            worst = np.unravel_index(int(np.argmax(np.where(beyond, apart - allowed, -1.0))), apart.shape)
+            raise VerificationError(
+                f"{where}: output {name} differs: {found}; element {[int(i) for i in worst]} by {apart[worst]:.3g}, "
+                f"where rounding explains {allowed[worst]:.3g}"
+            )
+        tally.ulps = max(tally.ulps, found.ulps)
+
+    def _bound(self, signature: Signature, name: str, feed: Feed) -> Any:
+        value = dict(signature.outputs)[name]
+        if self._draws.writes([value]):
+            raise Unbounded("no bound is known where state is written")
+        if self._trial.magnitudes is None:
+            raise Unbounded("no magnitudes can be computed")
+        result = self._trial.result
+        counts = roundings(result.before, value), roundings(result.after, value)
+        if self._magnitudes is None:
+            self._magnitudes = self._trial.magnitudes()
+        found = self._magnitudes.run(signature.name, feed)
+        if found.raised:
+            raise Unbounded(f"computing magnitudes raises {found.raised}")
+        return bound(found.outputs[name], *counts)
+
+    def _feeds(self, tally: _Tally, original: Program) -> list[Feed]:
+        signature = tally.signature
+        tf = tensorflow()
+        types = {entry.name: np.dtype(tf.as_dtype(entry.dtype).as_numpy_dtype) for entry in signature.inputs}
+        if self._given is not None:
+            alone = sum(not entry.refusal for entry in self._trial.signatures) == 1
+            feeds = given_feeds(self._given, signature.name, list(types), alone)
+            feeds = [feed for feed in feeds if feed or not types]
+            for feed in feeds:
+                _check(signature.name, feed, types)
+            if not feeds:
+                for name in tally.outputs():
+                    tally.unjudged.setdefault(name, "no feed was given for the signature")
+            return feeds
+        result = self._trial.result
+        calm = bool(steering_loop(result.before, signature))
+        wanted = [
+            Wanted(
+                entry.name,
+                types[entry.name],
+                (None,) if entry.shape is None else entry.shape,
+                self._domains.of(entry.value),
+                calm,
+            )
+            for entry in signature.inputs
+        ]
+        makers = TensorFlowMakers(original.start)
+        return [make_feed(wanted, number, makers) for number in range(self._count)]
+
+
+def _check(signature: str, feed: Feed, types: Mapping[str, np.dtype[Any]]) -> None:
+    missing = [name for name in types if name not in feed]
+    if missing:
+        raise InputError(f"the feeds have no {missing[0]!r} for signature {signature}, which takes {', '.join(types)}")
+    for name, dtype in types.items():
+        value = feed[name]
+        texts = value.dtype.kind in "OSU", dtype.kind in "OSU"
+        if texts[0] != texts[1] or not (texts[0] or np.can_cast(value.dtype, dtype, "same_kind")):
+            raise InputError(f"the feed {name!r} of signature {signature} is {value.dtype}, where {dtype} is taken")
+        feed[name] = value.astype(object) if texts[0] else value.astype(dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tfreuse.bridge import files
@@ -45,8 +45,10 @@ class SavedModelFolder:
             raise InputError(f"{self.path} has no graph tagged {','.join(sorted(wanted))}; it has: {present}")
         return found
 
-    def write(self, target: str) -> None:
+    def write(self, target: str, check: Callable[[str], None] | None = None) -> None:
         """Write the edited model to `target`, everything beside the graph carried as it is.
+
+        `check` is called with the folder while it is not yet the target, and prevents that by raising.
 
         Raises:
             InputError: if the target cannot be written.
@@ -56,6 +58,8 @@ class SavedModelFolder:
             files.write_bytes(os.path.join(fresh, self.file), serialize(self.proto, self.file))
             if files.gfile().exists(os.path.join(self.path, FINGERPRINT)):
                 _write_fingerprint(self.path, fresh)
+            if check is not None:
+                check(fresh)
 
 
 def parse(proto: Any, content: bytes, name: str, complaint: str) -> Any:

@@ -23,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+UNVERIFIED = 3
+"""The exit code when the result was run and differs from the original."""
 INTERRUPTED = 130
 """The exit code of a command that was interrupted: 128 and the number of SIGINT."""
 
@@ -33,6 +35,8 @@ Preset = Annotated[str, typer.Option("--preset", help="A named pipeline: exact (
 Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with these tags, separated by commas.")]
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]
 Inputs = Annotated[str | None, typer.Option("--inputs", help="Graph files: nodes that are fed, by commas.")]
+Verify = Annotated[int, typer.Option("--verify", metavar="N", help="Run both models on N feeds before writing.")]
+Feeds = Annotated[list[str] | None, typer.Option("--feeds", help="With --verify: a .npz file to feed; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -65,9 +69,11 @@ def optimize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DST if it exists.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and write nothing.")] = False,
     json: Json = False,
+    verify: Verify = 0,
+    feeds: Feeds = None,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
-    _run(src, dst, pipeline, preset, tags, outputs, inputs, overwrite, dry_run, json)
+    _run(src, dst, pipeline, preset, tags, outputs, inputs, overwrite, dry_run, json, verify, feeds)
 
 
 @app.command()
@@ -95,6 +101,8 @@ def _run(
     overwrite: bool,
     dry_run: bool,
     json: bool,
+    verify: int = 0,
+    feeds: list[str] | None = None,
 ) -> None:
     from tfreuse.offline.graphs import optimize_graph_file
     from tfreuse.offline.saved_model import optimize_saved_model
@@ -119,6 +127,8 @@ def _run(
                 overwrite=overwrite,
                 dry_run=dry_run,
                 progress=progress,
+                verify=verify,
+                feeds=feeds or None,
             )
         else:
             report = optimize_saved_model(
@@ -130,6 +140,8 @@ def _run(
                 overwrite=overwrite,
                 dry_run=dry_run,
                 progress=progress,
+                verify=verify,
+                feeds=feeds or None,
             )
     if json:
         print(report.to_json())
@@ -181,13 +193,13 @@ def _progress() -> Iterator[_Bar]:
 
 
 def run() -> None:
-    """The entry point: errors on purpose become one line on standard error and exit code 1."""
+    """The entry point: errors on purpose become one line on standard error and exit code 1 or 3."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(standalone_mode=True)
     except errors.TfreuseError as error:
         print(f"tfreuse: error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(UNVERIFIED if isinstance(error, errors.VerificationError) else 1)
     except KeyboardInterrupt:
         print("tfreuse: interrupted; nothing was written", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from os import PathLike, fspath
+from typing import Any
 
 from tfreuse.bridge import files
 from tfreuse.bridge.module import MAIN
@@ -16,6 +17,7 @@ from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
 from tfreuse.report.document import make_report
 from tfreuse.report.report import Report
+from tfreuse.validate.numeric_doors import FeedSource, check_options, verify_saved_model
 
 
 def optimize_saved_model(
@@ -28,6 +30,8 @@ def optimize_saved_model(
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    verify: int = 0,
+    feeds: FeedSource | None = None,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -44,6 +48,10 @@ def optimize_saved_model(
         overwrite: replace an existing `dst`.
         dry_run: report, and write nothing.
         progress: called before each function with its name, its number and how many there are.
+        verify: run both models on so many generated feeds for each signature before anything is written; nothing
+            is run by default.
+        feeds: with `verify`, the feeds to run instead: a `.npz` file or a mapping, or several, with arrays named
+            `SIGNATURE/INPUT`, or `INPUT` where there is one signature only.
 
     Returns:
         The report.
@@ -51,8 +59,10 @@ def optimize_saved_model(
     Raises:
         InputError: if a path, an option or the model cannot be used.
         TensorFlowMissingError: if TensorFlow cannot be imported.
+        VerificationError: if the result does not give what the original gives; nothing is written.
     """
     steps = resolve_pipeline(pipeline, preset)
+    given = check_options(verify, feeds, dry_run)
     source = fspath(src)
     if not dry_run:
         if dst is None:
@@ -60,7 +70,15 @@ def optimize_saved_model(
         files.check_target(source, fspath(dst), overwrite)
     folder = SavedModelFolder(source)
     results: list[Result] = []
-    for meta_graph in folder.meta_graphs(tags):
+    verification: dict[str, Any] = {}
+    meta_graphs = folder.meta_graphs(tags)
+
+    def check(fresh: str) -> None:
+        if verify:
+            parts = list(zip(meta_graphs, results, strict=True))
+            verification.update(verify_saved_model(source, fresh, parts, verify, given))
+
+    for meta_graph in meta_graphs:
         names = public_names(meta_graph)
         result = rewrite_in_place(
             meta_graph.graph_def,
@@ -77,6 +95,6 @@ def optimize_saved_model(
             result.remarks.add(Remark("save-restore-function", name, ()))
         results.append(result)
     if not dry_run and dst is not None:
-        folder.write(fspath(dst))
+        folder.write(fspath(dst), check)
     model = {"kind": "SavedModel", "name": source, "target": None if dry_run or dst is None else fspath(dst)}
-    return make_report(results, model, steps)
+    return make_report(results, model, steps, verification=verification)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfreuse.analysis.shapes import Shape
 from tfreuse.validate.domains import Domain
 
 Array = NDArray[Any]
@@ -19,23 +20,24 @@ FLAVOURS = ("ordinary", "edge", "single", "empty", "wide")
 """What feeds are like, in turn. *ordinary*: normal numbers, unknown dimensions drawn. *edge*: with NaNs of several
 payloads, infinities, -0.0, subnormal, smallest and largest numbers. *single*, *empty*: unknown dimensions are 1 and 0.
 *wide*: magnitudes over the whole range of exponents that sums and products survive."""
-UNKNOWN_RANK = (None,)
-"""What stands for a shape whose rank is not known: a vector."""
-LARGEST_DRAWN = 4
+RANKS = (1, 0, 1, 1, 0, 2, 4, 2, 2, 4)
+"""The ranks of what is fed, in turn, where the rank is not known."""
+LARGEST_BATCH, LARGEST_SIZE = 4, 64
+"""Unknown first and other dimensions are drawn up to these, small ones first."""
 _FIELDS = {"float16": (5, 10), "bfloat16": (8, 7), "float32": (8, 23), "float64": (11, 52)}
 """Bits of exponent and fraction of IEEE 754 numbers."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """An input to make: element type, static shape (None for an unknown size), what its consumers accept.
+    """An input to make: element type, static shape (-1 for an unknown size), what its consumers accept.
 
     `calm` keeps NaNs, infinities and extremes away, where they might keep a loop from ending.
     """
 
     name: str
     dtype: np.dtype[Any]
-    shape: tuple[int | None, ...]
+    shape: Shape | None
     domain: Domain | None = None
     calm: bool = False
 
@@ -57,20 +59,29 @@ def make_feed(wanted: Sequence[Wanted], number: int, makers: Makers) -> Feed:
     random = np.random.default_rng([number, len(wanted)])
     flavour = FLAVOURS[number % len(FLAVOURS)]
     drawn: dict[int, int] = {}
+    largest = min(LARGEST_BATCH * 4 ** (number // len(FLAVOURS)), LARGEST_SIZE)
 
-    def size(axis: int, stated: int | None) -> int:
-        if stated is not None and stated >= 0:
+    def size(axis: int, stated: int) -> int:
+        if stated >= 0:
             return stated
         fixed = {"single": 1, "empty": 0}.get(flavour)
         if axis not in drawn:
-            drawn[axis] = int(random.integers(2, LARGEST_DRAWN + 1)) if fixed is None else fixed
+            most = largest if axis else LARGEST_BATCH
+            drawn[axis] = int(random.integers(2, most + 1)) if fixed is None else fixed
         return drawn[axis]
 
     feed = {}
     for entry in wanted:
-        shape = tuple(size(axis, stated) for axis, stated in enumerate(entry.shape))
+        stated = (-1,) * _rank(entry, number) if entry.shape is None else entry.shape
+        shape = tuple(size(axis, known) for axis, known in enumerate(stated))
         feed[entry.name] = _make(entry, shape, "ordinary" if entry.calm else flavour, random, makers)
     return feed
+
+
+def _rank(entry: Wanted, number: int) -> int:
+    if entry.domain is not None and entry.domain.kind in ("example", "image"):
+        return int(entry.domain.op in ("ParseExample", "ParseExampleV2"))
+    return RANKS[number % len(RANKS)]
 
 
 def _make(entry: Wanted, shape: tuple[int, ...], flavour: str, random: np.random.Generator, makers: Makers) -> Array:

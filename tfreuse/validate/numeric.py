@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from tfreuse.validate.signatures import Signature
 from tfreuse.validate.steering import steering_loop
 from tfreuse.validate.tolerance import Unbounded, bound, roundings
 
+MORE_FEEDS = 10
+"""How many more feeds are made for a signature that raises on all, whose sizes may not fit together."""
 REPEATS = 3
 """How often the original runs once more before a difference is held against the result."""
 Feeds = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -139,6 +141,7 @@ class _Judge:
             except Exception as error:
                 raise VerificationError(f"the result cannot be loaded: {type(error).__name__}: {error}") from error
             try:
+                self._start(original, rewritten)
                 for tally in tallies:
                     if not tally.signature.refusal:
                         self._signature(tally, original, rewritten)
@@ -149,6 +152,21 @@ class _Judge:
         finally:
             original.close()
         return [tally.to_dict(self._trial.tags) for tally in tallies]
+
+    def _start(self, original: Program, rewritten: Program) -> None:
+        """Let both begin with the same state; where it is drawn or read anew at each start, with the original's."""
+        names = [name for name, value in original.start.items() if name in rewritten.start]
+        differs = [name for name in names if compare(original.start[name], rewritten.start[name]) is not None]
+        if differs:
+            other = self._trial.original()
+            try:
+                for name in differs:
+                    if compare(original.start[name], other.start.get(name)) is None:
+                        found = compare(original.start[name], rewritten.start[name])
+                        raise VerificationError(f"{name} differs when the result is loaded: {found}")
+            finally:
+                other.close()
+        rewritten.start.update({name: original.start[name] for name in names})
 
     def unreached(self) -> list[str]:
         """Functions that were changed and that no signature which runs reaches."""
@@ -326,7 +344,7 @@ class _Judge:
             raise Unbounded(f"computing magnitudes raises {found.raised}")
         return bound(found.outputs[name], *counts)
 
-    def _feeds(self, tally: _Tally, original: Program) -> list[Feed]:
+    def _feeds(self, tally: _Tally, original: Program) -> Iterator[Feed]:
         signature = tally.signature
         tf = tensorflow()
         types = {entry.name: np.dtype(tf.as_dtype(entry.dtype).as_numpy_dtype) for entry in signature.inputs}
@@ -339,21 +357,24 @@ class _Judge:
             if not feeds:
                 for name in tally.outputs():
                     tally.unjudged.setdefault(name, "no feed was given for the signature")
-            return feeds
+            yield from feeds
+            return
         result = self._trial.result
         calm = bool(steering_loop(result.before, signature))
         wanted = [
             Wanted(
                 entry.name,
                 types[entry.name],
-                (None,) if entry.shape is None else entry.shape,
+                entry.shape,
                 self._domains.of(entry.value),
                 calm,
             )
             for entry in signature.inputs
         ]
         makers = TensorFlowMakers(original.start)
-        return [make_feed(wanted, number, makers) for number in range(self._count)]
+        for number in range(self._count + MORE_FEEDS):
+            if number < self._count or tally.raised == tally.feeds:
+                yield make_feed(wanted, number, makers)
 
 
 def _check(signature: str, feed: Feed, types: Mapping[str, np.dtype[Any]]) -> None:

@@ -11,6 +11,8 @@ from tfreuse.ir.graph import Graph, Value
 from tfreuse.ops.registry import Ops
 
 _INIT_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
+_SCALARS_TOLD = 24
+"""The graph version from which on a placeholder of no dimensions is a scalar."""
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 
 
@@ -43,6 +45,8 @@ def value_of(tensor: str) -> Value:
 def saved_signatures(meta_graph: Any, graph: Graph) -> list[Signature]:
     """The signatures of a `MetaGraphDef` that serve; those that only initialise are left out."""
     shape_of = stated_shapes(graph)
+    # In old graphs a shape that is not known looks like that of a scalar (Placeholder in array_ops.cc).
+    vague = 0 < meta_graph.graph_def.versions.producer < _SCALARS_TOLD
     found = []
     for key in sorted(meta_graph.signature_def):
         if key in _INIT_SIGNATURES:
@@ -63,9 +67,12 @@ def saved_signatures(meta_graph: Any, graph: Graph) -> list[Signature]:
             node = graph.nodes[value.node]
             # Signatures of old models say something else than the node that is fed, which decides.
             dtype = node.attrs.value("dtype", info.dtype) if node.op in _PLACEHOLDERS else info.dtype
+            told = None if info.tensor_shape.unknown_rank else tuple(dim.size for dim in info.tensor_shape.dim)
             stated = shape_of(value)
-            if stated is None and not info.tensor_shape.unknown_rank:
-                stated = tuple(dim.size for dim in info.tensor_shape.dim)
+            if vague:
+                stated = stated or told or None
+            elif stated is None:
+                stated = told
             inputs.append(Input(name, value, dtype, stated))
         outputs = tuple((name, value_of(info.name)) for name, info in sorted(entry.outputs.items()))
         found.append(Signature(key, tuple(inputs), outputs))

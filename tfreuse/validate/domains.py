@@ -96,12 +96,12 @@ class Domains:
 
     def shape(self, frame: _Frame, value: Value) -> Shape | None:
         """The static shape of a value, or of what a resource holds; asked of callers where the function is silent."""
-        shape_of = self._shapes.setdefault(frame.graph.name, stated_shapes(frame.graph))
-        frame_, node = self.origin(frame, value)
-        stated = shape_of(value)
-        if node.op == "VarHandleOp" or (not stated and node.op in ("VariableV2", "Const")):
-            return self._shapes.setdefault(frame_.graph.name, stated_shapes(frame_.graph))(Value(node.name))
-        return stated
+        outer, node = self.origin(frame, value)
+        if node.op in ("VarHandleOp", "VariableV2"):  # what they say beside it is the shape of the handle
+            found: Shape | None = node.attrs.value("shape")
+            return found
+        stated = self._shape_of(frame.graph)(value)
+        return self._shape_of(outer.graph)(Value(node.name)) if stated is None and node.op == "Const" else stated
 
     def origin(self, frame: _Frame, value: Value) -> tuple[_Frame, Node]:
         """The node that makes a value, looked up through identities, reads of variables and calls."""
@@ -126,6 +126,11 @@ class Domains:
         schema = self._ops.schema(node.op)
         ranges = {} if schema is None else schema.input_ranges(node.attrs)
         return {name: node.inputs[start : start + count] for name, (start, count) in ranges.items()}
+
+    def _shape_of(self, graph: Graph) -> ShapeOf:
+        if graph.name not in self._shapes:
+            self._shapes[graph.name] = stated_shapes(graph)
+        return self._shapes[graph.name]
 
     def _users_in(self, graph: Graph) -> dict[Value, list[tuple[Node, int]]]:
         if graph.name not in self._users:

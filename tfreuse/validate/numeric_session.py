@@ -26,7 +26,9 @@ class SessionProgram:
     ) -> None:
         v1 = tensorflow().compat.v1
         config = v1.ConfigProto(allow_soft_placement=True)
-        config.graph_options.rewrite_options.disable_meta_optimizer = True  # as the graph is written
+        # As the graph is written: without Grappler, and without the older optimizer, which merges equal nodes.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        config.graph_options.optimizer_options.opt_level = v1.OptimizerOptions.L0
         self.blind: dict[str, str] = {}
         self._signatures = {signature.name: signature for signature in signatures}
         self._graph = tensorflow().Graph()

@@ -88,6 +88,7 @@ class _Counter:
         self._graph = graph
         self._shape_of = stated_shapes(graph)
         self._counts = arguments
+        self._calls: dict[str, _Counter] = {}
 
     def count(self, value: Value) -> int:
         """The count of a value; a stack of our own, because graphs are deep."""
@@ -103,9 +104,13 @@ class _Counter:
                 work += missing
                 continue
             else:
-                self._counts[node.name] = self._node(node, [self._counts[source.node] for source in node.inputs])
+                self._counts[node.name] = self._node(node, [self._of(source) for source in node.inputs])
             work.pop()
-        return self._counts[value.node]
+        return self._of(value)
+
+    def _of(self, value: Value) -> int:
+        call = self._calls.get(value.node)
+        return self._counts[value.node] if call is None else call.count(call._graph.outputs[value.port][1])
 
     def _node(self, node: Node, counts: list[int]) -> int:
         if node.name in self._graph.arguments:
@@ -114,8 +119,9 @@ class _Counter:
             called = self._module.graphs.get(node.attrs.functions[0].name)
             if called is None:
                 raise Unbounded(f"the function of {node.name} is not known")
-            inner = _Counter(self._module, called, dict(zip(called.arguments, counts, strict=True)))
-            return max((inner.count(value) for _, value in called.outputs), default=0)
+            arguments = dict(zip(called.arguments, counts, strict=True))
+            self._calls[node.name] = _Counter(self._module, called, arguments)
+            return 0
         rule = _RULES.get(node.op)
         if rule is None:
             raise Unbounded(f"no bound is known for {node.op}")

@@ -36,6 +36,8 @@ class Small(tf.Module):
         self.count = tf.Variable(0, name="count", trainable=False)
         self.noise = tf.Variable(0.0, name="noise", trainable=False)
         keys = tf.lookup.KeyValueTensorInitializer(KEYS, tf.constant([1, 2, 3], tf.int64))
+        self.words = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+        self.words.insert(tf.constant(KEYS), tf.constant([5, 6, 7], tf.int64))
         self.table = tf.lookup.StaticHashTable(keys, -1)
 
     @tf.function(input_signature=[IMAGE])
@@ -69,6 +71,12 @@ class Small(tf.Module):
     def find(self, ids: Any, words: Any) -> Any:
         found = tf.gather(self.rows, ids) + tf.gather(self.rows, ids)
         return {"rows": found, "numbers": self.table.lookup(words) + self.table.lookup(words)}
+
+    @tf.function(input_signature=[tf.TensorSpec([2], tf.string, "words")])
+    def learn(self, words: Any) -> Any:
+        self.words.insert(words, tf.constant([8, 9], tf.int64))
+        self.words.insert(tf.strings.join([words, "s"]), tf.constant([8, 9], tf.int64))
+        return {"length": tf.strings.length(words) + tf.strings.length(words)}
 
     @tf.function(input_signature=[X, Y, Z])
     def sums(self, x: Any, y: Any, z: Any) -> Any:

@@ -13,8 +13,6 @@ from tfreuse.ops.registry import Ops
 _AMBIENT = ("rng", "clock")
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
-_MAX_SWEEPS = 16
-"""Sweeps over a graph with loops; the sets only grow, and whatever still grows then depends on everything."""
 
 
 class Sources(NamedTuple):
@@ -82,7 +80,8 @@ class Draws:
             values[name] = Sources(1 << number)
         arguments = frozenset(graph.arguments)
         order = topological(graph)
-        for _ in range(_MAX_SWEEPS):
+        changed = True
+        while changed:  # the sets only grow, and one sweep is enough where no edge leads back
             changed = False
             for name in order:
                 node = graph.nodes[name]
@@ -94,8 +93,7 @@ class Draws:
                 if name not in arguments:
                     self._node(node, effects.of(node), before, values, ports, written)
                 changed |= old != (values[name], before, written.get(name, _NOTHING))
-            if not changed:
-                return
+            changed &= effects.has_frames
 
     def _node(
         self,

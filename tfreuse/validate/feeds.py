@@ -54,6 +54,15 @@ class Makers:
     keys: Callable[[np.dtype[Any]], Sequence[Any]]
 
 
+def can_make(dtype: np.dtype[Any]) -> bool:
+    """Whether values of this element type can be made: no quantised ones and none narrower than a byte."""
+    return dtype.names is None and (dtype.kind in "biufcOSU" or str(dtype) in _FIELDS) and not _is_tiny(dtype)
+
+
+def _is_tiny(dtype: np.dtype[Any]) -> bool:
+    return str(dtype).startswith(("int2", "int4", "uint2", "uint4", "float4", "float6", "float8"))
+
+
 def make_feed(wanted: Sequence[Wanted], number: int, makers: Makers) -> Feed:
     """Feed `number` for these inputs; the same each time. Unknown sizes are drawn, one for each axis."""
     random = np.random.default_rng([number, len(wanted)])

@@ -16,7 +16,7 @@ from tfreuse.pipeline.run import Result
 from tfreuse.validate.compare import Difference, compare
 from tfreuse.validate.domains import Domains
 from tfreuse.validate.draws import Draws, reached
-from tfreuse.validate.feeds import FLAVOURS, Feed, Wanted, given_feeds, make_feed
+from tfreuse.validate.feeds import FLAVOURS, Feed, Wanted, can_make, given_feeds, make_feed
 from tfreuse.validate.numeric_makers import TensorFlowMakers
 from tfreuse.validate.numeric_programs import Outcome, Program
 from tfreuse.validate.outside import deed
@@ -185,9 +185,10 @@ class _Judge:
         if not refusal:
             op = deed(self._trial.result.before, self._trial.result.ops, signature)
             refusal = f"{op} acts on the world outside of the model" if op else ""
-        handles = [entry.name for entry in signature.inputs if entry.dtype in (20, 21)]
-        if not refusal and handles:
-            refusal = f"input {handles[0]} is a handle"
+        for entry in [] if refusal else signature.inputs:
+            dtype = tensorflow().as_dtype(entry.dtype)
+            if dtype.name in ("resource", "variant") or not can_make(np.dtype(dtype.as_numpy_dtype)):
+                refusal = f"no values can be made for input {entry.name} of type {dtype.name}"
         tally = _Tally(Signature(signature.name, signature.inputs, signature.outputs, refusal))
         for name, value in signature.outputs:
             if refusal:

@@ -103,7 +103,9 @@ def verify_function(before: Any, after: Any, result: Result, outputs: Sequence[A
     captured = {id(placeholder) for _, placeholder in before.graph.captures}
     fed = [tensor for tensor in before.graph.inputs if id(tensor) not in captured]
     specs = [leaf for leaf in tf.nest.flatten(before.structured_input_signature) if isinstance(leaf, tf.TensorSpec)]
-    refusal = "" if len(specs) == len(fed) else "it takes arguments that are no tensors"
+    alike = [(spec.dtype, spec.shape.as_list() if spec.shape.rank is not None else None) for spec in specs]
+    taken = [(tensor.dtype, tensor.shape.as_list() if tensor.shape.rank is not None else None) for tensor in fed]
+    refusal = "" if alike == taken else "it takes arguments that are no tensors"
     inputs = [
         Input(
             str(number),

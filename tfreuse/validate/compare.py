@@ -68,9 +68,12 @@ def differing(left: Array, right: Array) -> NDArray[np.bool_]:
         one, other = left.astype(object), right.astype(object)
         found = [_text(a) != _text(b) for a, b in zip(one.ravel(), other.ravel(), strict=True)]
         return np.array(found, dtype=bool).reshape(left.shape)
-    width = left.dtype.itemsize
-    rows = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(-1, width) for array in (left, right)]
-    return np.asarray((rows[0] != rows[1]).any(axis=1).reshape(left.shape))
+    word = next(size for size in (8, 4, 2, 1) if left.dtype.itemsize % size == 0)
+    words = [np.ascontiguousarray(array).reshape(-1).view(f"u{word}") for array in (left, right)]
+    differs = words[0] != words[1]
+    if left.dtype.itemsize > word:
+        differs = differs.reshape(-1, left.dtype.itemsize // word).any(axis=1)
+    return np.asarray(differs.reshape(left.shape))
 
 
 def ulp_distance(left: Array, right: Array) -> int:

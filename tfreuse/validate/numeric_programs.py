@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from tfreuse.bridge.load import tensorflow
+from tfreuse.validate.compare import compare
 
 State = dict[str, Any]
 """Values of variables and tables by name; of a table the sorted keys and their values."""
@@ -54,10 +55,14 @@ def as_written() -> Iterator[None]:
 class EagerProgram:
     """State handling of what runs eagerly: variables, and tables as `(handle, key type, value type, mutable)`."""
 
+    shares_state: ClassVar[bool] = False
+    """Whether the other program writes to the same variables."""
+
     def __init__(self, variables: Mapping[str, Any], tables: Mapping[str, tuple[Any, Any, Any, bool]]) -> None:
         self.blind: dict[str, str] = {}
         self._variables = {name: variable for name, variable in variables.items() if _has_value(variable)}
         self._tables = dict(tables)
+        self._left: State | None = None  # the state in which the last run left the variables, if that is known
         self.start = self._state()
 
     def call(self, signature: str, feed: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,12 +72,16 @@ class EagerProgram:
     def run(self, signature: str, feed: Mapping[str, Any]) -> Outcome:
         """Run one signature from the state `start`."""
         self._reset()
+        self._left = None
         try:
             with as_written():
                 outputs = {name: as_array(value) for name, value in self.call(signature, feed).items()}
         except Exception as error:  # noqa: BLE001  # that the original raises is an answer, whatever it raises
             return Outcome(raised=type(error).__name__, message=str(error))
-        return Outcome(outputs, self._state())
+        state = self._state()
+        if not self.shares_state:
+            self._left = state
+        return Outcome(outputs, state)
 
     def close(self) -> None:
         """Put the state back."""
@@ -88,7 +97,8 @@ class EagerProgram:
 
     def _reset(self) -> None:
         for name, variable in self._variables.items():
-            variable.assign(self.start[name])
+            if self._left is None or compare(self.start[name], self._left[name]) is not None:
+                variable.assign(self.start[name])
         for name, (handle, key_type, value_type, mutable) in self._tables.items():
             if mutable:
                 tf = tensorflow()
@@ -129,6 +139,8 @@ class LoadedModel(EagerProgram):
 
 class Concrete(EagerProgram):
     """A concrete function; tensors of its arguments and results are called by their positions."""
+
+    shares_state = True
 
     def __init__(self, function: Any) -> None:
         self._function = function

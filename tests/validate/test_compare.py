@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfreuse.bridge.module import ops_of, read_module
+from tfreuse.ir.graph import Value
 from tfreuse.validate.compare import compare, ulp_distance
-from tfreuse.validate.tolerance import Unbounded, bound, gamma
+from tfreuse.validate.tolerance import Unbounded, as_magnitudes, bound, gamma, roundings
 
 NANS = np.array([0x7FC00000, 0x7FC00001], np.uint32).view(np.float32)
 BFLOAT16 = tf.bfloat16.as_numpy_dtype
@@ -81,3 +83,26 @@ def test_the_bound_holds_for_sums_in_any_order() -> None:
     for one in sums:
         assert (np.abs(one - sums[0]) <= allowed).all()
     assert (allowed < 1e-4 * np.abs(terms).sum(axis=1)).all()
+
+
+def test_magnitudes_and_roundings_of_a_graph() -> None:
+    random = np.random.default_rng(3)
+    weights, bias, image = (random.standard_normal(shape).astype(np.float32) for shape in ([5, 4], [4], [3, 5]))
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [3, 5], "x")
+        y = tf.nn.relu(-tf.nn.bias_add(tf.matmul(x, weights), -bias)) * 0.5 - tf.transpose(x)[:1, :1]
+        output = tf.reduce_sum(y, axis=1)
+    graph_def = graph.as_graph_def(add_shapes=True)
+    module = read_module(graph_def, ops_of(graph_def), arguments=["x"])
+    # The product adds 5 terms, the bias, the factor and the difference one each, the sum at most all of 3 * 4.
+    assert roundings(module, Value(output.op.name)) == 5 + 1 + 1 + 1 + 12
+    as_magnitudes(graph_def)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        found = session.run(output.name, {"x:0": image})
+    inner = (np.abs(image) @ np.abs(weights) + np.abs(bias)) * 0.5 + np.abs(image[0, 0])
+    np.testing.assert_allclose(found, inner.sum(axis=1), rtol=1e-6)
+    exponential = tf.function(lambda x: tf.exp(x)).get_concrete_function(tf.TensorSpec([2])).graph
+    other = exponential.as_graph_def()
+    with pytest.raises(Unbounded, match="Exp"):
+        roundings(read_module(other, ops_of(other)), Value(exponential.outputs[0].op.name))

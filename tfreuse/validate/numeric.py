@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfreuse.bridge.load import tensorflow
 from tfreuse.errors import InputError, VerificationError
 from tfreuse.pipeline.passes import REASSOCIATES
 from tfreuse.pipeline.run import Result
-from tfreuse.validate.compare import Difference, compare
+from tfreuse.validate.compare import compare
 from tfreuse.validate.domains import Domains
 from tfreuse.validate.draws import Draws, reached
 from tfreuse.validate.feeds import FLAVOURS, Feed, Wanted, can_make, given_feeds, make_feed
 from tfreuse.validate.numeric_makers import TensorFlowMakers
-from tfreuse.validate.numeric_programs import Outcome, Program
+from tfreuse.validate.numeric_programs import Program
 from tfreuse.validate.outside import deed
 from tfreuse.validate.payloads import swaps_operands
 from tfreuse.validate.signatures import Signature
 from tfreuse.validate.steering import steering_loop
 from tfreuse.validate.tolerance import Unbounded, bound, roundings
+from tfreuse.validate.verdicts import Runs, Tally, Verdict
 
 MORE_FEEDS = 10
 """How many more feeds are made for a signature that raises on all, whose sizes may not fit together."""
-REPEATS = 3
-"""How often the original runs once more before a difference is held against the result."""
 Feeds = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -42,42 +43,6 @@ class Trial:
     rewritten: Callable[[], Program]
     magnitudes: Callable[[], Program] | None = None
     tags: str = ""
-
-
-@dataclass
-class _Tally:
-    """What is known of one signature so far."""
-
-    signature: Signature
-    unjudged: dict[str, str] = field(default_factory=dict)
-    compared: set[str] = field(default_factory=set)
-    state: set[str] = field(default_factory=set)
-    feeds: int = 0
-    raised: int = 0
-    payloads: int = 0
-    unbounded: int = 0
-    ulps: int = 0
-    random_state: str = ""
-
-    def outputs(self) -> list[str]:
-        return [name for name, _ in self.signature.outputs]
-
-    def to_dict(self, tags: str) -> dict[str, Any]:
-        for name in self.outputs():
-            if name not in self.compared:
-                self.unjudged.setdefault(name, "the original raised on every feed" if self.feeds else "nothing was run")
-        return {
-            "signature": self.signature.name,
-            "tags": tags,
-            "feeds": self.feeds,
-            "raised": self.raised,
-            "judged": sorted(self.compared - self.unjudged.keys()),
-            "not_judged": [{"name": name, "reason": reason} for name, reason in sorted(self.unjudged.items())],
-            "state": len(self.state),
-            "nan_payloads": self.payloads,
-            "unbounded": self.unbounded,
-            "ulps": self.ulps,
-        }
 
 
 def verify(trials: Sequence[Trial], count: int, feeds: Feeds | None = None) -> dict[str, Any]:
@@ -178,7 +143,7 @@ class _Judge:
         changed = [name for name, found in result.graphs.items() if found.journal and name]
         return [result.labels.get(name, name) for name in changed if name not in seen]
 
-    def _begin(self, signature: Signature) -> _Tally:
+    def _begin(self, signature: Signature) -> Tally:
         refusal = signature.refusal
         if not refusal and not self._readable:
             refusal = "the main graph cannot be analysed"
@@ -189,7 +154,7 @@ class _Judge:
             dtype = tensorflow().as_dtype(entry.dtype)
             if dtype.name in ("resource", "variant") or not can_make(np.dtype(dtype.as_numpy_dtype)):
                 refusal = f"no values can be made for input {entry.name} of type {dtype.name}"
-        tally = _Tally(Signature(signature.name, signature.inputs, signature.outputs, refusal))
+        tally = Tally(Signature(signature.name, signature.inputs, signature.outputs, refusal))
         for name, value in signature.outputs:
             if refusal:
                 tally.unjudged[name] = f"not run: {refusal}"
@@ -203,134 +168,21 @@ class _Judge:
             tally.random_state = ", ".join(self._draws.in_state([value for _, value in signature.outputs]))
         return tally
 
-    def _signature(self, tally: _Tally, original: Program, rewritten: Program) -> None:
-        for name, reason in original.blind.items():
-            tally.unjudged[name] = reason
+    def _signature(self, tally: Tally, original: Program, rewritten: Program) -> None:
+        tally.unjudged.update(original.blind)
+        name = tally.signature.name
+
+        def allowed(output: str, feed: Mapping[str, Any]) -> NDArray[Any]:
+            return self._bound(tally.signature, output, feed)
+
+        verdict = Verdict(tally, original.start, self._swaps, allowed if self.reassociates else None)
         for number, feed in enumerate(self._feeds(tally, original)):
-            first, again = original.run(tally.signature.name, feed), original.run(tally.signature.name, feed)
-            other = rewritten.run(tally.signature.name, feed)
-            tally.feeds += 1
             kind = "given" if self._given is not None else FLAVOURS[number % len(FLAVOURS)]
-            where = f"signature {tally.signature.name}, feed {number + 1} ({kind})"
+            once = partial(original.run, name, feed)
+            where = f"signature {name}, feed {number + 1} ({kind})"
+            verdict.judge(Runs(where, once(), once(), rewritten.run(name, feed), once), feed)
 
-            def repeat(feed: Feed = feed) -> Outcome:
-                return original.run(tally.signature.name, feed)
-
-            if first.raised or again.raised or other.raised:
-                self._raised(tally, first, again, other, repeat, where)
-            else:
-                self._outputs(tally, first, again, other, repeat, where, feed)
-                self._state(tally, original.start, first, again, other, repeat, where)
-
-    def _raised(
-        self, tally: _Tally, first: Outcome, again: Outcome, other: Outcome, repeat: Callable[[], Outcome], where: str
-    ) -> None:
-        if first.raised == other.raised:
-            tally.raised += 1
-            return
-        if any(once.raised != first.raised for once in [again, *(repeat() for _ in range(REPEATS))]):
-            for name in tally.outputs():
-                tally.unjudged.setdefault(name, "the original raises on a feed at one time and not at another")
-            return
-        was, became = (f"raises {once.raised}: {once.message}" if once.raised else "gives values" for once in
-                       (first, other))  # fmt: skip
-        raise VerificationError(f"{where}: the original {was[:300]}; the result {became[:300]}")
-
-    def _outputs(
-        self,
-        tally: _Tally,
-        first: Outcome,
-        again: Outcome,
-        other: Outcome,
-        repeat: Callable[[], Outcome],
-        where: str,
-        feed: Feed,
-    ) -> None:
-        for name in tally.outputs():
-            if name in tally.unjudged:
-                continue
-            expected = first.outputs[name]
-            if compare(expected, again.outputs[name]) is not None:
-                tally.unjudged[name] = "the original gives other bits when it runs again"
-                continue
-            tally.compared.add(name)
-            found = compare(expected, other.outputs[name])
-            if found is None or self._excused(tally, found):
-                continue
-            if any(compare(expected, repeat().outputs.get(name)) is not None for _ in range(REPEATS)):
-                tally.unjudged[name] = "the original gives other bits when it runs again"
-            elif self.reassociates:
-                self._within(tally, name, feed, expected, other.outputs[name], found, where)
-            else:
-                raise VerificationError(f"{where}: output {name} differs: {found}")
-
-    def _state(
-        self,
-        tally: _Tally,
-        start: Mapping[str, Any],
-        first: Outcome,
-        again: Outcome,
-        other: Outcome,
-        repeat: Callable[[], Outcome],
-        where: str,
-    ) -> None:
-        for name, expected in first.state.items():
-            if name in tally.unjudged:
-                continue
-            tally.state.add(name)
-            written = compare(start.get(name), expected) is not None
-            if name not in other.state:
-                if written:
-                    raise VerificationError(f"{where}: the result does not write {name}, which the original does")
-                continue
-            if compare(expected, again.state.get(name)) is not None or (written and tally.random_state):
-                reason = f"depends on {tally.random_state}" if tally.random_state else "differs from run to run"
-                tally.unjudged[name] = reason
-                tally.state.discard(name)
-                continue
-            found = compare(expected, other.state[name])
-            if found is None or self._excused(tally, found):
-                continue
-            if any(compare(expected, repeat().state.get(name)) is not None for _ in range(REPEATS)):
-                tally.unjudged[name] = "differs from run to run"
-            elif self.reassociates and written:
-                tally.unjudged[name] = f"no bound is known for state ({found})"
-            else:
-                raise VerificationError(f"{where}: {name} differs after the call: {found}")
-
-    def _excused(self, tally: _Tally, found: Difference) -> bool:
-        """Of two NaNs a commutative op hands on the one or the other, by position (commutative.txt)."""
-        if found.payloads_only and self._swaps:
-            tally.payloads += 1
-            return True
-        return False
-
-    def _within(
-        self, tally: _Tally, name: str, feed: Feed, expected: Any, actual: Any, found: Difference, where: str
-    ) -> None:
-        """Hold a difference against the derived bound; without one the output is not judged."""
-        try:
-            allowed = self._bound(tally.signature, name, feed)
-        except Unbounded as reason:
-            tally.unjudged[name] = f"{reason}; the result differs: {found}"
-            return
-        if not np.isfinite(allowed).all():  # sums that overflow, or take in NaNs, may do so in one order only
-            tally.unbounded += 1
-            return
-        if found.ulps is None or allowed.shape != np.shape(actual):
-            raise VerificationError(f"{where}: output {name} differs: {found}")
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(np.asarray(actual, np.float64) - np.asarray(expected, np.float64))
-        beyond = apart > allowed
-        if beyond.any():
-            worst = np.unravel_index(int(np.argmax(np.where(beyond, apart - allowed, -1.0))), apart.shape)
-            raise VerificationError(
-                f"{where}: output {name} differs: {found}; element {[int(i) for i in worst]} by {apart[worst]:.3g}, "
-                f"where rounding explains {allowed[worst]:.3g}"
-            )
-        tally.ulps = max(tally.ulps, found.ulps)
-
-    def _bound(self, signature: Signature, name: str, feed: Feed) -> Any:
+    def _bound(self, signature: Signature, name: str, feed: Mapping[str, Any]) -> NDArray[Any]:
         value = dict(signature.outputs)[name]
         if self._draws.writes([value]):
             raise Unbounded("no bound is known where state is written")
@@ -345,7 +197,7 @@ class _Judge:
             raise Unbounded(f"computing magnitudes raises {found.raised}")
         return bound(found.outputs[name], *counts)
 
-    def _feeds(self, tally: _Tally, original: Program) -> Iterator[Feed]:
+    def _feeds(self, tally: Tally, original: Program) -> Iterator[Feed]:
         signature = tally.signature
         tf = tensorflow()
         types = {entry.name: np.dtype(tf.as_dtype(entry.dtype).as_numpy_dtype) for entry in signature.inputs}
@@ -356,8 +208,7 @@ class _Judge:
             for feed in feeds:
                 _check(signature.name, feed, types)
             if not feeds:
-                for name in tally.outputs():
-                    tally.unjudged.setdefault(name, "no feed was given for the signature")
+                tally.leave_out("no feed was given for the signature")
             yield from feeds
             return
         result = self._trial.result

@@ -36,7 +36,9 @@ Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with th
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]
 Inputs = Annotated[str | None, typer.Option("--inputs", help="Graph files: nodes that are fed, by commas.")]
 Verify = Annotated[int, typer.Option("--verify", metavar="N", help="Run both models on N feeds before writing.")]
-Feeds = Annotated[list[str] | None, typer.Option("--feeds", help="With --verify: a .npz file to feed; repeatable.")]
+Feeds = Annotated[
+    list[str] | None, typer.Option("--feeds", metavar="FILE", help="With --verify: a .npz file to feed; repeatable.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 

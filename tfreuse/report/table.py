@@ -81,8 +81,8 @@ def _verified(found: dict[str, Any]) -> str:
     judged = sum(len(entry["judged"]) for entry in entries)
     most = max((entry["ulps"] for entry in entries), default=0)
     equal = "equal" if found["exactness"] == "bitwise" or not most else f"within the bound (at most {most} ulp apart)"
-    parts = [f"verified on {feeds} {found['feeds']} feeds: {judged} outputs {equal}"]
-    parts += [f"{raised} feeds raised in both"] if raised else []
+    parts = [f"verified on {feeds} {found['feeds']} feeds: outputs {equal}: {judged}"]
+    parts += [f"feeds on which both raised: {raised}"] if raised else []
     missing = [entry["name"] for signature in entries for entry in signature["not_judged"]]
     parts += [f"not judged: {_shortened(missing)}"] if missing else []
     parts += [f"not run: {_shortened(found['not_run'])}"] if found["not_run"] else []

@@ -148,8 +148,7 @@ class _Judge:
         if not refusal and not self._readable:
             refusal = "the main graph cannot be analysed"
         if not refusal:
-            op = deed(self._trial.result.before, self._trial.result.ops, signature)
-            refusal = f"{op} acts on the world outside of the model" if op else ""
+            refusal = deed(self._trial.result.before, self._trial.result.ops, signature)
         for entry in [] if refusal else signature.inputs:
             dtype = tensorflow().as_dtype(entry.dtype)
             if dtype.name in ("resource", "variant") or not can_make(np.dtype(dtype.as_numpy_dtype)):

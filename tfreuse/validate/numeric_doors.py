@@ -128,7 +128,13 @@ def _saved_trial(source: str, target: str, meta_graph: Any, result: Result, room
 
     def in_session(path: str) -> Program:
         def fill(session: Any) -> None:
-            tensorflow().compat.v1.saved_model.load(session, tags, path)
+            logger = tensorflow().get_logger()
+            level = logger.level
+            logger.setLevel("ERROR")  # it tells to use another function, which cannot load these models
+            try:
+                tensorflow().compat.v1.saved_model.load(session, tags, path)
+            finally:
+                logger.setLevel(level)
 
         return SessionProgram([entry for entry in signatures if not entry.refusal], fill)
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfreuse.bridge.module import ops_of, read_module
 from tfreuse.ir.graph import Value
 from tfreuse.validate.compare import compare, ulp_distance
+from tfreuse.validate.numeric_programs import as_array
 from tfreuse.validate.tolerance import Unbounded, as_magnitudes, bound, gamma, roundings
 
 NANS = np.array([0x7FC00000, 0x7FC00001], np.uint32).view(np.float32)
@@ -56,6 +57,14 @@ def test_payloads_of_nans_are_told_apart() -> None:
     assert found is not None and found.payloads_only
     mixed = compare(np.append(NANS, np.float32(1)), np.append(NANS[::-1], np.float32(2)))
     assert mixed is not None and not mixed.payloads_only
+
+
+def test_values_of_all_kinds_are_read() -> None:
+    for value in (b"a", tf.constant(b"a"), np.array(b"a", object)):
+        assert compare(as_array(value), as_array(tf.constant([b"a"])[0])) is None
+        assert compare(as_array(value), as_array(b"a\0")) is not None
+    assert compare(as_array(np.int32(2)), as_array(tf.constant(2))) is None
+    assert compare(as_array(np.int32(2)), as_array(np.int32(1))) is not None
 
 
 def test_ulps_count_representable_numbers() -> None:

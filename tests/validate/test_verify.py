@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tfreuse
+from tests.offline import models, models_v1  # noqa: F401  # the second adds to the first
 from tests.validate.programs import KEYS, MergeAlike, Reassociate, normal, saved
 from tfreuse.cli import main as cli
 from tfreuse.errors import InputError, VerificationError
@@ -245,3 +246,43 @@ def test_a_program_that_acts_on_the_world_is_not_run(tmp_path: Path) -> None:
 def with_write(x: Any, path: str) -> Any:
     with tf.control_dependencies([tf.raw_ops.WriteFile(filename=path, contents="text")]):
         return tf.identity(x)
+
+
+@pytest.mark.parametrize("name", ["v1-reference", "v1-resource"])
+def test_models_of_version_1_run_in_sessions(tmp_path: Path, name: str) -> None:
+    model = models.saved(name)
+    entries = verified(model, tmp_path, tags="serve")
+    assert entries["control"]["judged"] == ["branched", "looped"]
+    assert entries["step"]["judged"] == ["steps"] and entries["step"]["state"] == 4
+    assert all(not entry["raised"] and not entry["not_judged"] for entry in entries.values())
+    op = "AssignAdd" if name == "v1-reference" else "AssignAddVariableOp"
+    target = tmp_path / "empty"
+    target.mkdir()
+    assert "output steps differs" in refusal(model, target, MergeAlike(op, "first"))
+
+
+def test_a_queue_is_not_waited_for() -> None:
+    def waiting(x: Any) -> Any:
+        return [tf.queue.FIFOQueue(1, [tf.float32], [[2]]).dequeue() + x]
+
+    graph_def, outputs = graph_of(waiting, tf.TensorSpec([2], tf.float32, "x"))
+    _, report = tfreuse.optimize_graph_def(graph_def, outputs=outputs, verify=1)
+    (entry,) = report.to_dict()["verification"]["signatures"]
+    assert "may wait for ever" in entry["not_judged"][0]["reason"]
+
+
+def test_variables_drawn_at_the_start_are_made_equal(tmp_path: Path) -> None:
+    path = str(tmp_path / "drawn")
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [3], "x")
+        weight = v1.get_variable("weight", initializer=v1.random_normal([3]), collections=["other"])
+        output = tf.sin(x * weight) + tf.sin(x * weight)
+        info = v1.saved_model.build_tensor_info
+        signature = v1.saved_model.build_signature_def({"x": info(x)}, {"y": info(output)})
+        builder = v1.saved_model.Builder(path)
+        session.run(weight.initializer)
+        builder.add_meta_graph_and_variables(session, ["serve"], {"s": signature}, main_op=weight.initializer.op
+                                             if hasattr(weight.initializer, "op") else weight.initializer)  # fmt: skip
+        builder.save()
+    assert verified(path, tmp_path)["s"]["judged"] == ["y"]

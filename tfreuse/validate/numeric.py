@@ -168,7 +168,7 @@ class _Judge:
         return tally
 
     def _signature(self, tally: Tally, original: Program, rewritten: Program) -> None:
-        tally.unjudged.update(original.blind)
+        tally.unjudged_state.update(original.blind)
         name = tally.signature.name
 
         def allowed(output: str, feed: Mapping[str, Any]) -> NDArray[Any]:

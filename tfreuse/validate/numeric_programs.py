@@ -88,7 +88,7 @@ class EagerProgram:
         self._reset()
 
     def _state(self) -> State:
-        found: State = {name: variable.numpy() for name, variable in self._variables.items()}
+        found: State = {name: as_array(variable) for name, variable in self._variables.items()}
         for name, (handle, key_type, value_type, _) in self._tables.items():
             export = tensorflow().raw_ops.LookupTableExportV2
             keys, values = export(table_handle=handle, Tkeys=key_type, Tvalues=value_type)
@@ -169,8 +169,12 @@ class Concrete(EagerProgram):
 def as_array(value: Any) -> Any:
     """A tensor's value; what holds no array (a resource, a variant) by its type."""
     if hasattr(value, "numpy") and value.dtype.name not in ("resource", "variant"):
-        return np.asarray(value.numpy())
-    return np.asarray(value if isinstance(value, np.ndarray) else str(getattr(value, "dtype", value)))
+        value = value.numpy()
+    if isinstance(value, (bytes, str)):
+        return np.array(value, dtype=object)  # NumPy's own type for bytes drops zeros at the end
+    if isinstance(value, (np.ndarray, np.generic)):  # a session gives scalars as such
+        return np.asarray(value)
+    return np.asarray(str(getattr(value, "dtype", type(value))))
 
 
 def sorted_table(name: str, keys: Any, values: Any) -> State:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from tfreuse.bridge.load import tensorflow
 from tfreuse.validate.numeric_programs import Outcome, State, as_array, sorted_table
 from tfreuse.validate.signatures import Signature
@@ -102,7 +100,7 @@ class SessionProgram:
             self._imports[name] = (put(table_handle=op.outputs[0], keys=given[0], values=given[1]), *given)
 
     def _state(self) -> State:
-        found: State = {name: np.array(value) for name, value in self._session.run(self._read).items()}
+        found: State = {name: as_array(value).copy() for name, value in self._session.run(self._read).items()}
         for name, (keys, values) in self._session.run(self._exports).items():
             found.update(sorted_table(name, keys, values))
         return found

@@ -22,10 +22,11 @@ _CHANGES = "the original gives other bits when it runs again"
 
 @dataclass
 class Tally:
-    """What is known of one signature so far; `unjudged` has a reason for each output or variable."""
+    """What is known of one signature so far; `unjudged` and `unjudged_state` have a reason for each name."""
 
     signature: Signature
     unjudged: dict[str, str] = field(default_factory=dict)
+    unjudged_state: dict[str, str] = field(default_factory=dict)
     compared: set[str] = field(default_factory=set)
     state: set[str] = field(default_factory=set)
     feeds: int = 0
@@ -55,7 +56,11 @@ class Tally:
             "feeds": self.feeds,
             "raised": self.raised,
             "judged": sorted(self.compared - self.unjudged.keys()),
-            "not_judged": [{"name": name, "reason": reason} for name, reason in sorted(self.unjudged.items())],
+            "not_judged": [
+                {"kind": kind, "name": name, "reason": reason}
+                for kind, found in (("output", self.unjudged), ("state", self.unjudged_state))
+                for name, reason in sorted(found.items())
+            ],
             "state": len(self.state),
             "nan_payloads": self.payloads,
             "unbounded": self.unbounded,
@@ -101,7 +106,7 @@ class Verdict:
                 if name not in self.tally.unjudged:
                     self._output(name, runs, feed)
             for name in runs.first.state:
-                if name not in self.tally.unjudged:
+                if name not in self.tally.unjudged_state:
                     self._state(name, runs)
 
     def _raised(self, runs: Runs) -> None:
@@ -175,7 +180,7 @@ class Verdict:
                 else:
                     raise VerificationError(f"{runs.where}: {name} differs after the call: {found}")
         if reason:
-            tally.unjudged[name] = reason
+            tally.unjudged_state[name] = reason
             tally.state.discard(name)
         else:
             tally.state.add(name)

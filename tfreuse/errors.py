@@ -55,3 +55,7 @@ class NotSupportedError(TfreuseError):
 
 class TensorFlowMissingError(TfreuseError, ImportError):
     """No TensorFlow is installed, or one that is too old."""
+
+
+class VerificationError(TfreuseError):
+    """The result was run and does not give what the original gives; nothing was written."""

@@ -20,16 +20,18 @@ FUNCTIONS = {
     ),
     "inspect": ("(src: str | PathLike[str], *, preset: str = exact, tags: Iterable[str] | None = None) -> Report"),
     "optimize": (
-        "(concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = exact) -> tuple[Any, Report]"
+        "(concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = exact, "
+        "verify: int = 0) -> tuple[Any, Report]"
     ),
     "optimize_graph_def": (
         "(graph_def: Any, *, outputs: Iterable[str], inputs: Iterable[str] = (), "
-        "pipeline: str | Pipeline | None = None, preset: str = exact) -> tuple[Any, Report]"
+        "pipeline: str | Pipeline | None = None, preset: str = exact, verify: int = 0, "
+        "feeds: FeedSource | None = None) -> tuple[Any, Report]"
     ),
     "optimize_saved_model": (
         "(src: str | PathLike[str], dst: str | PathLike[str] | None, *, pipeline: str | Pipeline | None = None, "
         "preset: str = exact, tags: Iterable[str] | None = None, overwrite: bool = False, dry_run: bool = False, "
-        "progress: Progress | None = None) -> Report"
+        "progress: Progress | None = None, verify: int = 0, feeds: FeedSource | None = None) -> Report"
     ),
 }
 
@@ -61,6 +63,7 @@ ERRORS = {
     "TensorFlowMissingError": "TfreuseError, ImportError",
     "TfreuseError": "Exception",
     "UnknownOpError": "TfreuseError",
+    "VerificationError": "TfreuseError",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tfreuse.bridge import files
@@ -48,8 +48,10 @@ class SavedModelFolder:
             raise InputError(f"{self.path} has no graph {asked}; it has: {present}")
         return found
 
-    def write(self, target: str) -> None:
+    def write(self, target: str, check: Callable[[str], None] | None = None) -> None:
         """Write the edited model to `target`, everything beside the graph carried as it is.
+
+        `check` is called with the folder while it is not yet the target, and prevents that by raising.
 
         Raises:
             InputError: if the target cannot be written.
@@ -59,6 +61,8 @@ class SavedModelFolder:
             files.write_bytes(os.path.join(fresh, self.file), serialize(self.proto, self.file))
             if files.gfile().exists(os.path.join(self.path, FINGERPRINT)) and _bears_fingerprinting(self.proto):
                 _write_fingerprint(self.path, fresh)
+            if check is not None:
+                check(fresh)
 
 
 def check_replaced(target: str) -> None:

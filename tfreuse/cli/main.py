@@ -1,7 +1,8 @@
 """The command `tfreuse`. TensorFlow is imported when a model is read, not for `--help`.
 
 Exit codes: 0 done; 1 refused or failed, with one line on standard error that says why; 2 the command line is wrong;
-3 a rewrite was not proved, and the graph left as it was; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
+3 a rewrite was not proved and its graph left as it was, or the result was run and differs; 130 interrupted (Ctrl-C);
+143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 a rewrite was not proved, "
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not proved or not verified, "
     "130 interrupted, 143 terminated.",
 )
 
@@ -41,6 +42,10 @@ Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with th
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]
 Inputs = Annotated[str | None, typer.Option("--inputs", help="Graph files: nodes that are fed, by commas.")]
 Proof = Annotated[bool, typer.Option("--no-proof", help="Do not prove the rewrites.")]
+Verify = Annotated[int, typer.Option("--verify", metavar="N", help="Run both models on N feeds before writing.")]
+Feeds = Annotated[
+    list[str] | None, typer.Option("--feeds", metavar="FILE", help="With --verify: a .npz file to feed; repeatable.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -74,9 +79,11 @@ def optimize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DST if it exists.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and write nothing.")] = False,
     json: Json = False,
+    verify: Verify = 0,
+    feeds: Feeds = None,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
-    _run(src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json)
+    _run(src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json, verify, feeds)
 
 
 @app.command()
@@ -106,6 +113,8 @@ def _run(
     overwrite: bool,
     dry_run: bool,
     json: bool,
+    verify: int = 0,
+    feeds: list[str] | None = None,
 ) -> None:
     """Do what was asked, then show the report; typer would end on an interrupt without a word."""
     done = "nothing was written"
@@ -113,8 +122,8 @@ def _run(
         if pipeline is not None and preset is not None:
             raise errors.InputError("--pipeline and --preset exclude each other; give one of them")
         chosen = {"pipeline": pipeline, "preset": preset or "exact"}
-        writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof}
-        report = _report(src, dst, tags, outputs, inputs, {**chosen, **writing})
+        writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof, "verify": verify}
+        report = _report(src, dst, tags, outputs, inputs, {**chosen, **writing, "feeds": feeds or None})
         if dst is not None and not dry_run:
             done = f"{dst} was written"
         _show(report, json, None if dry_run else dst)

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from tfreuse.errors import TfreuseError, printable
+from tfreuse.errors import TfreuseError, VerificationError, printable
 
 FAILED = 1
 NOT_PROVED = 3
+"""A rewrite was not proved, or its result was run and differs."""
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
@@ -53,6 +54,8 @@ def exit_code(command: Callable[[], object]) -> int:
             return code
         except TfreuseError as error:
             say(f"error: {error}")
+            if isinstance(error, VerificationError):
+                return NOT_PROVED
         except KeyboardInterrupt as interrupt:
             return code_of(interrupt)
         except BrokenPipeError:  # who reads has seen enough

@@ -19,6 +19,7 @@ from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.report.document import make_report
 from tfreuse.report.report import Report
+from tfreuse.validate.numeric_doors import FeedSource, check_options, verify_function, verify_graph_def
 from tfreuse.validate.proved import run_proved
 
 
@@ -30,6 +31,8 @@ def optimize_graph_def(
     pipeline: str | Pipeline | None = None,
     preset: str = "exact",
     proof: bool = True,
+    verify: int = 0,
+    feeds: FeedSource | None = None,
 ) -> tuple[Any, Report]:
     """A copy of `graph_def` in which equal work is shared, and the report.
 
@@ -40,10 +43,15 @@ def optimize_graph_def(
         pipeline: passes as text or sequence; instead of `preset`.
         preset: the name of a pipeline.
         proof: prove the rewrite, and leave a graph whose proof is refused as it was.
+        verify: run both graphs on so many generated feeds; nothing is run by default.
+        feeds: with `verify`, the feeds to run instead: a `.npz` file or a mapping of arrays by the names of the
+            inputs, or several.
 
     Raises:
         InputError: if a name, an option or the graph cannot be used.
+        VerificationError: if the result does not give what the original gives.
     """
+    given = check_options(verify, feeds)
     tf = tensorflow()
     if not isinstance(graph_def, tf.compat.v1.GraphDef):
         raise InputError(f"expected a GraphDef, not {type(graph_def).__name__}")
@@ -52,27 +60,36 @@ def optimize_graph_def(
         if graph_def.HasField(name):
             getattr(copy, name).CopyFrom(getattr(graph_def, name))
     steps = resolve_pipeline(pipeline, preset)
-    result = _optimize(copy, list(outputs), list(inputs), steps, "the graph", nodes=graph_def.node, proof=proof)
-    return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps)
+    fetched, fed = list(outputs), list(inputs)
+    result = _optimize(copy, fetched, fed, steps, "the graph", nodes=graph_def.node, proof=proof)
+    found = verify_graph_def(graph_def, copy, result, fetched, fed, verify, given) if verify else None
+    return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps, verification=found)
 
 
 def optimize(
-    concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = "exact", proof: bool = True
+    concrete_function: Any,
+    *,
+    pipeline: str | Pipeline | None = None,
+    preset: str = "exact",
+    proof: bool = True,
+    verify: int = 0,
 ) -> tuple[Any, Report]:
     """A concrete function that computes what `concrete_function` does with equal work shared, and the report.
 
     The function's graph and the bodies of its loops and branches are rewritten and imported again, with
     captures, variables and signature; functions that it calls are left as they are (`@tfreuse.dedupe` reaches
-    them).
+    them). `verify` runs both on so many generated feeds, from the same values of the variables, which are put back.
 
     Raises:
         InputError: if it is no concrete function.
+        VerificationError: if the result does not give what the original gives.
         NotSupportedError: if importing would lose something: a custom gradient, a capture evaluated at call
             time, a call inside a loop or branch.
     """
     from tfreuse.runtime.live import declared_outputs, with_outputs
     from tfreuse.runtime.reimport import body_functions, check_importable, import_function
 
+    check_options(verify, None)
     steps = resolve_pipeline(pipeline, preset)
     graph_def = check_importable(concrete_function)
     graph = concrete_function.graph
@@ -88,9 +105,10 @@ def optimize(
     result = run_proved(module, ops, steps, skip=skip, proof=proof)
     write_module(module, result.after, graph_def, ops)
     result.labels[MAIN] = graph.name
-    report = make_report([result], {"kind": "function", "name": graph.name}, steps)
     must_run = [name for _, name in result.after.graphs[MAIN].control_outputs]
-    return import_function(concrete_function, graph_def, must_run), report
+    optimized = import_function(concrete_function, graph_def, must_run)
+    found = verify_function(concrete_function, optimized, result, outputs, verify) if verify else None
+    return optimized, make_report([result], {"kind": "function", "name": graph.name}, steps, verification=found)
 
 
 def optimize_graph_file(
@@ -105,12 +123,18 @@ def optimize_graph_file(
     dry_run: bool = False,
     progress: Progress | None = None,
     proof: bool = True,
+    verify: int = 0,
+    feeds: FeedSource | None = None,
 ) -> Report:
     """Write to `dst` the graph of `src` with equal work shared; `.pb` is binary, `.pbtxt` is text.
 
+    `verify` and `feeds` are those of `optimize_graph_def`.
+
     Raises:
         InputError: if a path, a name, an option or the graph cannot be used.
+        VerificationError: if the result does not give what the original gives; nothing is written.
     """
+    given = check_options(verify, feeds, dry_run)
     steps = resolve_pipeline(pipeline, preset)
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
@@ -122,8 +146,14 @@ def optimize_graph_file(
             if files.gfile().isdir(target):
                 raise InputError(f"the target {target} is a folder; name a file")
     graph_def = _read(source)
-    result = _optimize(graph_def, list(outputs), list(inputs), steps, source, progress, proof=proof)
-    report = make_report([result], {"kind": "GraphDef", "name": source, "target": target}, steps)
+    fetched, fed = list(outputs), list(inputs)
+    before = type(graph_def)()
+    if verify:
+        before.CopyFrom(graph_def)
+    result = _optimize(graph_def, fetched, fed, steps, source, progress, proof=proof)
+    found = verify_graph_def(before, graph_def, result, fetched, fed, verify, given) if verify else None
+    model = {"kind": "GraphDef", "name": source, "target": target}
+    report = make_report([result], model, steps, verification=found)
     with damages(source):
         report.to_dict()  # whatever may fail has to do so before the target is there
     if target is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from os import PathLike
+from typing import Any
 
 from tfreuse.bridge import files
 from tfreuse.bridge.module import MAIN
@@ -16,6 +17,7 @@ from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
 from tfreuse.report.document import make_report
 from tfreuse.report.report import Report
+from tfreuse.validate.numeric_doors import FeedSource, check_options, verify_saved_model
 
 
 def optimize_saved_model(
@@ -29,6 +31,8 @@ def optimize_saved_model(
     dry_run: bool = False,
     progress: Progress | None = None,
     proof: bool = True,
+    verify: int = 0,
+    feeds: FeedSource | None = None,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -46,6 +50,10 @@ def optimize_saved_model(
         dry_run: report, and write nothing.
         progress: called before each function with its name, its number and how many there are.
         proof: prove each rewrite, and leave a graph whose proof is refused as it was.
+        verify: run both models on so many generated feeds for each signature before anything is written; nothing
+            is run by default.
+        feeds: with `verify`, the feeds to run instead: a `.npz` file or a mapping, or several, with arrays named
+            `SIGNATURE/INPUT`, or `INPUT` where there is one signature only.
 
     Returns:
         The report.
@@ -53,10 +61,12 @@ def optimize_saved_model(
     Raises:
         InputError: if a path, an option or the model cannot be used.
         TensorFlowMissingError: if TensorFlow cannot be imported.
+        VerificationError: if the result does not give what the original gives; nothing is written.
     """
     steps = resolve_pipeline(pipeline, preset)
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
+    given = check_options(verify, feeds, dry_run)
     if not dry_run:
         if target is None:
             raise InputError("no target; name one, or ask for a dry run")
@@ -64,7 +74,9 @@ def optimize_saved_model(
         check_replaced(target)
     folder = SavedModelFolder(source)
     results: list[Result] = []
-    for meta_graph in folder.meta_graphs(tags):
+    verification: dict[str, Any] = {}
+    meta_graphs = folder.meta_graphs(tags)
+    for meta_graph in meta_graphs:
         names = public_names(meta_graph)
         result = rewrite_in_place(
             meta_graph.graph_def,
@@ -81,9 +93,20 @@ def optimize_saved_model(
         for name in sorted(names.frozen_functions):
             result.remarks.add(Remark("save-restore-function", name, ()))
         results.append(result)
-    report = make_report(results, {"kind": "SavedModel", "name": source, "target": target}, steps)
-    with damages(source):
-        report.to_dict()  # whatever may fail has to do so before the target is there
+    report = make_report(
+        results, {"kind": "SavedModel", "name": source, "target": target}, steps, verification=verification
+    )
+
+    def check(fresh: str | None = None) -> None:
+        """Whatever may fail has to do so before the target is there."""
+        if verify and fresh is not None:
+            parts = list(zip(meta_graphs, results, strict=True))
+            verification.update(verify_saved_model(source, fresh, parts, verify, given))
+        with damages(source):
+            report.to_dict()
+
     if target is not None:
-        folder.write(target)
+        folder.write(target, check)
+    else:
+        check()
     return report

@@ -16,9 +16,16 @@ from tfreuse.report.report import Report
 
 
 def make_report(
-    results: list[Result], model: Mapping[str, Any], pipeline: Pipeline, failures: Sequence[Exception] = ()
+    results: list[Result],
+    model: Mapping[str, Any],
+    pipeline: Pipeline,
+    failures: Sequence[Exception] = (),
+    verification: Mapping[str, Any] | None = None,
 ) -> Report:
-    """The report of one or several results on one model; `failures` are graphs that were given up and left alone."""
+    """The report of one or several results on one model.
+
+    `failures` are graphs that were given up and left alone; `verification` is what running both models gave.
+    """
 
     def build() -> dict[str, Any]:
         functions: list[dict[str, Any]] = []
@@ -39,6 +46,7 @@ def make_report(
             "functions": functions,
             "totals": totals(functions),
             "remarks": [remark.to_dict() for remark in remarks if remark.kind != "missed" or not remark.nodes],
+            **({"verification": dict(verification)} if verification else {}),
         }
 
     return Report(build)

@@ -26,6 +26,8 @@ def render(report: dict[str, Any], width: int = 110) -> str:
 def layout(report: dict[str, Any]) -> RenderableType:
     """The report as something that a rich console prints."""
     parts: list[RenderableType] = [_headline(report)]
+    if "verification" in report:
+        parts.append(Text(_verified(report["verification"])))
     regions = [(f, region) for f in report["functions"] for region in f["regions"] if set(region["ops"]) != {"Const"}]
     if regions:
         parts.append(_regions(regions))
@@ -72,6 +74,21 @@ def _headline(report: dict[str, Any]) -> Text:
     else:
         lines.append("nothing to merge")
     return Text("\n").join(map(_text, lines))
+
+
+def _verified(found: dict[str, Any]) -> str:
+    """One line on what running both models gave."""
+    entries = found["signatures"]
+    feeds, raised = (sum(entry[key] for entry in entries) for key in ("feeds", "raised"))
+    judged = sum(len(entry["judged"]) for entry in entries)
+    most = max((entry["ulps"] for entry in entries), default=0)
+    equal = "equal" if found["exactness"] == "bitwise" or not most else f"within the bound (at most {most} ulp apart)"
+    parts = [f"verified on {feeds} {found['feeds']} feeds: outputs {equal}: {judged}"]
+    parts += [f"feeds on which both raised: {raised}"] if raised else []
+    missing = [entry["name"] for signature in entries for entry in signature["not_judged"]]
+    parts += [f"not judged: {_shortened(missing)}"] if missing else []
+    parts += [f"not run: {_shortened(found['not_run'])}"] if found["not_run"] else []
+    return f"{'; '.join(parts)} ({found['seconds']:.1f} s)"
 
 
 def _regions(regions: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:

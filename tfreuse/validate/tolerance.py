@@ -1,0 +1,233 @@
+"""How far two roundings of one formula may lie apart: Higham's bound, counted along the graph.
+
+A sum of products that is computed in any order is the exact sum with every term multiplied by some factors
+`1 + d`, `|d| <= u` (u: unit roundoff), at most `n` of them: as many as roundings lie on the longest way from an input
+to the result. So it differs from the exact value by at most `gamma(n) * M`, with `gamma(n) = n * u / (1 - n * u)` and
+`M` the same formula of the magnitudes of all inputs, constants and variables, with sums in place of differences
+(N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, SIAM 2002, section 3.1, lemmas 3.1 and
+3.3). Functions that enlarge no difference and no magnitude (Relu, maxima, choices of elements) keep the bound.
+
+`M` is not guessed from the outputs: `as_magnitudes` turns the graph into one that computes it. Two roundings with `n1`
+and `n2` factors lie at most `(gamma(n1) + gamma(n2)) * M` apart, and the computed `M` is too small by the factor
+`1 - gamma(n1)` at worst. Each rounding may also underflow, by less than the smallest normal number.
+
+A convolution counts height * width * channels of the filter, a matrix product the length of its sums, a sum the number
+of its terms, a product of two results adds their counts. An op that is not listed has no bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfreuse.analysis.shapes import Shape, ShapeOf, stated_shapes
+from tfreuse.ir.graph import Graph, Module, Node, Value
+
+Array = NDArray[Any]
+
+_UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+_SMALLEST_NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_SOURCES = frozenset({"Const", "Placeholder", "PlaceholderV2", "ReadVariableOp", "VarHandleOp"})
+
+
+class Unbounded(Exception):
+    """No bound is known; the text says why."""
+
+
+def gamma(count: int, dtype: str) -> float:
+    """`n * u / (1 - n * u)` for an element type.
+
+    Raises:
+        Unbounded: if the type has no unit roundoff, or there are so many roundings that no bit is certain.
+    """
+    if dtype not in _UNIT_ROUNDOFF:
+        raise Unbounded(f"type {dtype} has no unit roundoff")
+    share = count * _UNIT_ROUNDOFF[dtype]
+    if share >= 0.5:
+        raise Unbounded(f"after {count} roundings no bit of {dtype} is certain")
+    return share / (1.0 - share)
+
+
+def bound(magnitude: Array, before: int, after: int) -> Array:
+    """How far two results may lie apart, element by element, in double precision.
+
+    Args:
+        magnitude: `M`, computed in the element type of the results by the formula with `before` roundings.
+        before: roundings of the one formula.
+        after: roundings of the other.
+
+    Raises:
+        Unbounded: as `gamma`.
+    """
+    dtype = str(magnitude.dtype)
+    relative = (gamma(before, dtype) + gamma(after, dtype)) / (1.0 - gamma(before, dtype))
+    return np.asarray(
+        np.abs(magnitude.astype(np.float64)) * relative + (before + after) * _SMALLEST_NORMAL.get(dtype, 0.0)
+    )
+
+
+def roundings(module: Module, value: Value) -> int:
+    """The most roundings on any way from an input, a constant or a variable to a value of the main graph.
+
+    Raises:
+        Unbounded: naming an op without a rule, or one whose number of terms is not known.
+    """
+    return _Counter(module, module.graphs[""], {}).count(value)
+
+
+class _Counter:
+    """Counts in one function, given the counts of its arguments."""
+
+    def __init__(self, module: Module, graph: Graph, arguments: dict[str, int]) -> None:
+        self._module = module
+        self._graph = graph
+        self._shape_of = stated_shapes(graph)
+        self._counts = arguments
+        self._calls: dict[str, _Counter] = {}
+
+    def count(self, value: Value) -> int:
+        """The count of a value; a stack of our own, because graphs are deep."""
+        work = [value.node]
+        while work:
+            node = self._graph.nodes[work[-1]]
+            missing = [source.node for source in node.inputs if source.node not in self._counts]
+            if node.name in self._counts or node.op in _SOURCES:
+                self._counts.setdefault(node.name, 0)
+            elif missing:
+                if len(work) > len(self._graph.nodes):
+                    raise Unbounded("a loop has no bound")
+                work += missing
+                continue
+            else:
+                self._counts[node.name] = self._node(node, [self._of(source) for source in node.inputs])
+            work.pop()
+        return self._of(value)
+
+    def _of(self, value: Value) -> int:
+        call = self._calls.get(value.node)
+        return self._counts[value.node] if call is None else call.count(call._graph.outputs[value.port][1])
+
+    def _node(self, node: Node, counts: list[int]) -> int:
+        if node.name in self._graph.arguments:
+            return 0
+        if node.op in _CALLS:
+            called = self._module.graphs.get(node.attrs.functions[0].name)
+            if called is None:
+                raise Unbounded(f"the function of {node.name} is not known")
+            arguments = dict(zip(called.arguments, counts, strict=True))
+            self._calls[node.name] = _Counter(self._module, called, arguments)
+            return 0
+        rule = _RULES.get(node.op)
+        if rule is None:
+            raise Unbounded(f"no bound is known for {node.op}")
+        return rule(node, self._shape_of, counts)
+
+
+_Rule = Callable[[Node, ShapeOf, list[int]], int]
+
+
+def _kept(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+    return max(counts, default=0)
+
+
+def _one_more(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+    return max(counts) + 1
+
+
+def _added(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+    return max(counts) + len(counts) - 1
+
+
+def _product(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+    return sum(counts) + 1
+
+
+def _of_sums(length: Callable[[Node, ShapeOf], int]) -> _Rule:
+    return lambda node, shape_of, counts: sum(counts[:2]) + length(node, shape_of)
+
+
+def _known(node: Node, sizes: Shape | None) -> int:
+    if sizes is None or any(size < 0 for size in sizes):
+        raise Unbounded(f"the number of terms that {node.op} adds is not known")
+    return prod(sizes)
+
+
+def _filter_taps(node: Node, shape_of: ShapeOf) -> int:
+    shape = shape_of(node.inputs[1])
+    return _known(node, None if shape is None else shape[:-2] if "Depthwise" in node.op else shape[:-1])
+
+
+def _inner(node: Node, shape_of: ShapeOf) -> int:
+    for operand, flags, axis in ((0, ("transpose_a", "adj_x"), -1), (1, ("transpose_b", "adj_y"), -2)):
+        shape = shape_of(node.inputs[operand])
+        turned = any(node.attrs.value(flag) for flag in flags)
+        size = None if shape is None or len(shape) < 2 else shape[-3 - axis if turned else axis]
+        if size is not None and size >= 0:
+            return size
+    return _known(node, None)
+
+
+def _reduced(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+    """The terms of a sum; the mean's division is one more rounding than a sum's additions."""
+    shape, axes = shape_of(node.inputs[0]), shape_of(node.inputs[1])
+    if shape is None or axes is None:
+        return counts[0] + _known(node, None)
+    # Which axes are summed stands in a constant; all of them are never fewer.
+    return counts[0] + _known(node, shape)
+
+
+_MOVES = (
+    "Abs", "ConcatV2", "EnsureShape", "ExpandDims", "GatherV2", "Identity", "IdentityN", "Max", "MaxPool", "Maximum",
+    "Neg", "Pack", "Pad", "Relu", "Reshape", "Slice", "Snapshot", "Split", "SplitV", "Squeeze", "StopGradient",
+    "StridedSlice", "Tile", "Transpose", "Unpack", "ZerosLike",
+)  # fmt: skip
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys(_MOVES, _kept),
+    **dict.fromkeys(("Add", "AddV2", "BiasAdd", "Sub"), _one_more),
+    "AddN": _added,
+    "Mul": _product,
+    "Square": lambda node, shape_of, counts: 2 * counts[0] + 1,
+    **dict.fromkeys(("BatchMatMul", "BatchMatMulV2", "MatMul"), _of_sums(_inner)),
+    **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), _of_sums(_filter_taps)),
+    **dict.fromkeys(("Mean", "Sum"), _reduced),
+}
+_ON_MAGNITUDES = frozenset(_RULES) - {"Identity", "IdentityN", "Neg"}
+_FLOATS = frozenset({1, 2, 14, 19})
+
+
+def as_magnitudes(graph_def: Any) -> None:
+    """Edit a `GraphDef` so that it computes `M`: every operand's magnitude, and sums in place of differences."""
+    _take_magnitudes(graph_def.node, "")
+    for function in graph_def.library.function:
+        _take_magnitudes(function.node_def, ":y:0")
+
+
+def _take_magnitudes(nodes: Any, port: str) -> None:
+    for node in list(nodes):
+        dtype = node.attr["T"].type if "T" in node.attr else 0
+        if node.op not in _ON_MAGNITUDES or dtype not in _FLOATS:
+            continue
+        for slot, operand in enumerate(_operands(node)):
+            added = nodes.add()
+            added.name, added.op = f"{node.name}_magnitude_{slot}", "Abs"
+            added.device = node.device
+            added.input.append(operand)
+            added.attr["T"].type = dtype
+            node.input[slot] = added.name + port
+        if node.op == "Sub":
+            node.op = "AddV2"
+
+
+def _operands(node: Any) -> Sequence[str]:
+    """The operands of type `T`: where others follow (axes, shapes), the first ones."""
+    inputs = [text for text in node.input if not text.startswith("^")]
+    if node.op in ("AddN", "ConcatV2", "Pack"):
+        return inputs[: node.attr["N"].i]
+    both = ("Add", "AddV2", "BatchMatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "Conv3D", "DepthwiseConv2dNative",
+            "MatMul", "Maximum", "Mul", "Sub")  # fmt: skip
+    return inputs[:2] if node.op in both else [] if node.op in ("Split", "GatherV2") else inputs[:1]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tfreuse.analysis.analyses import Analyses
-from tfreuse.ir.graph import Graph
+from tfreuse.ir.graph import Graph, Value
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.remarks.catalogue import Entry, declare
@@ -18,6 +18,11 @@ BITWISE = "bitwise"
 """The rewritten graph gives the same bits."""
 REASSOCIATES = "reassociates"
 """The rewritten graph is equal in real arithmetic and may round differently."""
+
+
+Lemma = Callable[[Graph, str], Value | None]
+"""A law by which a node (by name) has the value of another, of one output both; None where the law does not hold.
+The proof asks it again, of the graph as it was before the pipeline."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Pass:
     """Analyses that hold for the graph it leaves: "order", "congruence" (see `Analyses.after`)."""
     catalogue: ClassVar[tuple[Entry, ...]] = ()
     """The kinds of remarks that only this pass makes."""
+    lemmas: ClassVar[Mapping[str, Lemma]] = {}
+    """What this pass knows beyond congruence, by name, for the proof of its merges."""
     stacks: ClassVar[bool] = False
     """Whether it needs no more of the graph than its classes of congruent nodes, so that its edits can be carried
     out together with those of the passes before it."""

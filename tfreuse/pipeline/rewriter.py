@@ -14,12 +14,14 @@ class Edit(NamedTuple):
 
     `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
     under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`).
+    `lemma` names what makes the two equal where they are not congruent (`Pass.lemmas`).
     """
 
     kind: str
     node: str
     other: str
     by: str
+    lemma: str = ""
 
 
 class Rewriter:
@@ -38,10 +40,11 @@ class Rewriter:
         self._removed: set[str] = set(earlier._removed) if earlier else set()
         self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
 
-    def merge(self, duplicate: str, survivor: str, alias_type: int | None = None) -> None:
+    def merge(self, duplicate: str, survivor: str, alias_type: int | None = None, lemma: str = "") -> None:
         """Let every use of `duplicate` use `survivor`.
 
-        `alias_type`, a `DataType`, keeps a one-output duplicate under its name as an `Identity` of that type.
+        `alias_type`, a `DataType`, keeps a one-output duplicate under its name as an `Identity` of that type. Nodes
+        that are not congruent need a `lemma`, a key of the pass's `lemmas`.
 
         Raises:
             GraphError: if a frozen or public node would vanish, or the survivor is itself merged away.
@@ -55,7 +58,7 @@ class Rewriter:
         if alias_type is None:
             if duplicate in graph.kept:
                 raise GraphError(f"cannot merge {duplicate!r}: its name is public")
-            self.journal.append(Edit("merge", duplicate, survivor, self._by))
+            self.journal.append(Edit("merge", duplicate, survivor, self._by, lemma))
             return
         node = graph.nodes[duplicate]
         attrs = {"T": Attr("type", alias_type)}
@@ -64,7 +67,7 @@ class Rewriter:
         self._aliases[duplicate] = Node(
             duplicate, "Identity", (Value(survivor),), attrs=Attrs(attrs), device=node.device
         )
-        self.journal.append(Edit("alias", duplicate, survivor, self._by))
+        self.journal.append(Edit("alias", duplicate, survivor, self._by, lemma))
 
     def remove(self, name: str) -> None:
         """Remove a node that nothing uses.

@@ -8,7 +8,7 @@ with a write takes no part in a rewrite that loses an edge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tfreuse.ir.graph import Graph, Node
 from tfreuse.ir.order import topological
@@ -22,13 +22,13 @@ Pair = tuple[str, str]
 
 
 class Orders:
-    """The orders of `before` against those of `after`; `stand_in` gives the node that stands for one afterwards."""
+    """The orders of `before` against those of `after`; `forward` leads from a node that went to its stand-in."""
 
     def __init__(
-        self, before: Graph, after: Graph, stand_in: Callable[[str], str], touches: Touches, order: Sequence[str]
+        self, before: Graph, after: Graph, forward: Mapping[str, str], touches: Touches, order: Sequence[str]
     ) -> None:
         self._before, self._after = before, after
-        self._stand_in = stand_in
+        self._forward = forward
         self._touches = touches
         self._order = order
         self._accesses: dict[str, frozenset[Touch]] = {}
@@ -55,18 +55,17 @@ class Orders:
 
     def _edges_moved(self) -> bool:
         """Whether some edge before is no edge after between the nodes that stand for its ends, or the other way."""
-        before, after, stand_in = self._before.nodes, self._after.nodes, self._stand_in
+        before, after, forward = self._before.nodes, self._after.nodes, self._forward
         for name, node in before.items():
             now = after.get(name)
             if now is node:
                 continue
-            representative = stand_in(name)
-            now = after.get(representative)
+            now = after.get(forward.get(name, name))
             if now is None:
                 continue  # nothing uses it any more: its users' edges tell
-            were = {stand_in(source) for source in _sources(node)}
-            are = {stand_in(source) for source in _sources(now)}
-            if any(not self._says_nothing(source) for source in were ^ are):
+            were = {forward.get(source, source) for source in _sources(node)}
+            are = {forward.get(source, source) for source in _sources(now)}
+            if were != are and any(not self._says_nothing(source) for source in were ^ are):
                 return True
         return False
 
@@ -76,11 +75,11 @@ class Orders:
         return node is not None and node.op == "Const" and not node.controls
 
     def _compare(self) -> Iterator[Found]:
-        before, after, stand_in = self._before.nodes, self._after.nodes, self._stand_in
-        watched = [name for name in self._accesses if stand_in(name) in after]
+        before, after = self._before.nodes, self._after.nodes
+        watched = [name for name in self._accesses if self._stand_in(name) in after]
         writes = set(self._writes)
         roots = [
-            (root, root if root in after else stand_in(root))
+            (root, root if root in after else self._stand_in(root))
             for root in sorted(self._before.roots.difference(self._before.arguments))
         ]
         order_after = topological(self._after)
@@ -89,11 +88,11 @@ class Orders:
             bits = {name: 1 << index for index, name in enumerate(chunk)}
             bits_after: dict[str, int] = {}
             for name, bit in bits.items():
-                bits_after[stand_in(name)] = bits_after.get(stand_in(name), 0) | bit
+                bits_after[self._stand_in(name)] = bits_after.get(self._stand_in(name), 0) | bit
             above = _ancestors(before, self._order, bits)
             above_after = _ancestors(after, order_after, bits_after)
             for name in watched:
-                gone = above.get(name, 0) & ~above_after.get(stand_in(name), 0)
+                gone = above.get(name, 0) & ~above_after.get(self._stand_in(name), 0)
                 for earlier in _names(gone, chunk):
                     if self._conflict(earlier, name):
                         yield name, f"it ran after {earlier}, and need not any more"
@@ -101,6 +100,9 @@ class Orders:
             for root, now in roots:
                 for effect in _names((above.get(root, 0) ^ above_after.get(now, 0)) & effects, chunk):
                     yield root, f"whether it needs {effect} changed"
+
+    def _stand_in(self, name: str) -> str:
+        return self._forward.get(name, name)
 
     def _races(self) -> Iterator[Found]:
         """Reads that were merged, and race with a write of the very same resource."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Module
 from tfreuse.ops.registry import Ops
+from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
@@ -42,11 +44,12 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
     """Prove every graph of `result` that changed, and roll back those whose proof is refused."""
     started = time.perf_counter()
     touches = Touches(result.before, result.ops)
+    lemmas = {(step.name(), name): lemma for step in result.pipeline for name, lemma in step.lemmas.items()}
     graphs = dict(result.after.graphs)
     for name, found in result.graphs.items():
         if found.after is found.before:
             continue
-        refusal = prove(found.before, found.after, witness_of(found), touches, result.ops)
+        refusal = prove(found.before, found.after, witness_of(found, lemmas), touches, result.ops)
         if refusal is None:
             continue
         error = ProofError(name, refusal.node, refusal.reason)
@@ -60,10 +63,11 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
     result.seconds[PROOF] = time.perf_counter() - started
 
 
-def witness_of(found: GraphResult) -> Witness:
-    """What the journal claims of one graph."""
-    merged = {edit.node: edit.other for edit in found.journal if edit.kind in ("merge", "alias")}
-    return Witness(merged, found.equal)
+def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma]) -> Witness:
+    """What the journal claims of one graph; `lemmas` by pass and name."""
+    merges = [edit for edit in found.journal if edit.kind in ("merge", "alias")]
+    by_law = {edit.node: lemmas[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in lemmas}
+    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law)
 
 
 def _remark(graph: str, refusal: Refusal) -> Remark:

@@ -95,8 +95,8 @@ class Touches:
 
     def _function_overwrites(self, name: str, above: tuple[str, ...] = ()) -> bool:
         body = self._module.graphs.get(name)
-        if body is None or name in above:
-            return name in self._module.opaque
+        if body is None or name in above:  # ops that nobody knows reuse a buffer only where nobody else holds it
+            return False
         return any(
             any(self._function_overwrites(callee, (*above, name)) for callee in self._callees(node))
             if self._is_call(node)

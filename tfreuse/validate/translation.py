@@ -18,7 +18,7 @@ same function names, so recursion is covered: each body is proved by itself.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import NamedTuple
 
 from tfreuse.errors import GraphError
@@ -38,10 +38,12 @@ _PORT_BITS = 20
 
 class Witness(NamedTuple):
     """What a rewrite claims: `stands_for` leads from a node that was merged away to the one that now stands for it,
-    `equal` from a read that stays to another that sees the same state."""
+    `equal` from a read that stays to another that sees the same state. `lemmas` has, for nodes that are equal to
+    their stand-in by another law than congruence, that law: it says of a node which value is equal to its one."""
 
     stands_for: Mapping[str, str]
     equal: Mapping[str, str]
+    lemmas: Mapping[str, Callable[[Graph, str], Value | None]] = {}
 
 
 class Refusal(NamedTuple):
@@ -68,15 +70,17 @@ def prove(before: Graph, after: Graph, witness: Witness, touches: Touches, ops: 
 class _Proof:
     def __init__(self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> None:
         self._before, self._after = before, after
-        self._forward = dict(witness.stands_for)
+        self._lemmas = witness.lemmas
+        forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
         for read, other in witness.equal.items():
             if read in after.nodes and other in after.nodes:
                 self._equal[read] = other
             elif read in after.nodes:
-                self._forward.setdefault(other, read)
+                forward.setdefault(other, read)
             else:
-                self._forward.setdefault(read, other)
+                forward.setdefault(read, other)
+        self._forward = {name: _end(forward, name) for name in forward}
         self._touches, self._ops = touches, ops
         self._order = topological(before)
         self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
@@ -93,17 +97,8 @@ class _Proof:
         yield from self._nodes_that_stayed()
         yield from self._outputs()
         yield from self._buffers()
-        orders = Orders(self._before, self._after, self._stand_in, self._touches, self._order)
+        orders = Orders(self._before, self._after, self._forward, self._touches, self._order)
         yield from (Refusal(*found) for found in orders.disagreements(self._equal))
-
-    def _stand_in(self, name: str) -> str:
-        """The node that stands for `name` afterwards, by the witness."""
-        forward = self._forward
-        for _ in range(len(forward)):
-            if name not in forward:
-                break
-            name = forward[name]
-        return name
 
     def _interface(self) -> Iterator[Refusal]:
         before, after = self._before, self._after
@@ -113,7 +108,7 @@ class _Proof:
             yield Refusal(name, "a node that the outside knows by name is gone")
         if (before.kept, before.frozen) != (after.kept, after.frozen):
             yield Refusal("", "what the outside knows by name changed")
-        here = {self._stand_in(name) for _, name in before.control_outputs}
+        here = {self._forward.get(name, name) for _, name in before.control_outputs}
         if here != {name for _, name in after.control_outputs}:
             yield Refusal("", "the control outputs changed")
 
@@ -130,6 +125,11 @@ class _Proof:
             if kind == UNIQUE:
                 classes[name] = own
                 continue
+            if name in self._lemmas:
+                equal = self._lemmas[name](self._before, name)
+                if equal is not None and equal.node in classes:
+                    classes[name] = classes[equal.node] + equal.port
+                    continue
             # Attribute sets are shared objects that live as long as the graph, so their ids are keys.
             shortcut = (node.op, node.device, id(node.attrs))
             meaning = meanings.get(shortcut)
@@ -141,7 +141,7 @@ class _Proof:
                 operands.reverse()
             key: tuple[Hashable, ...] = (meaning, *operands)
             if kind == READ:
-                reader = self._stand_in(name)
+                reader = self._forward.get(name, name)
                 key = (*key, self._equal.get(reader, reader))
             if node.controls and self._has_frames:  # a control input may say whether the node runs at all
                 waits = {classes.get(control, control) for control in node.controls}
@@ -159,9 +159,8 @@ class _Proof:
                 continue
             if self._kinds[name] == UNIQUE:
                 yield Refusal(name, f"{before.nodes[name].op} has an effect or an identity of its own, and is gone")
-            stand_in = self._stand_in(name)
-            if name in self._forward and self._classes.get(stand_in) != self._classes[name]:
-                yield self._differs(name, stand_in)
+            if name in self._forward and self._classes.get(self._forward[name]) != self._classes[name]:
+                yield self._differs(name, self._forward[name])
 
     def _differs(self, name: str, other: str) -> Refusal:
         one, two = self._before.nodes[name], self._before.nodes.get(other)
@@ -209,7 +208,7 @@ class _Proof:
     def _buffers(self) -> Iterator[Refusal]:
         """No merged value may reach an op that overwrites its operand's buffer."""
         nodes = self._after.nodes
-        shared = {self._stand_in(name) for name in self._forward}
+        shared = set(self._forward.values())
         work = [
             (source, name)
             for name, node in nodes.items()
@@ -225,3 +224,12 @@ class _Proof:
             if name in shared:
                 yield Refusal(name, f"its buffer is shared now, and {by} overwrites it")
             work += [(source, by) for source, _ in nodes[name].inputs]
+
+
+def _end(forward: Mapping[str, str], name: str) -> str:
+    """The node at the end of the way that `forward` leads."""
+    for _ in range(len(forward)):
+        if name not in forward:
+            break
+        name = forward[name]
+    return name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tfreuse.analysis.effects import PURE
+from tfreuse.ir.graph import Graph, Value
 from tfreuse.pipeline.passes import BITWISE, Context, Pass
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.remarks.catalogue import MISSED, Entry
@@ -20,11 +21,19 @@ class Pair(NamedTuple):
     inner: str
 
 
+def double_negation(graph: Graph, name: str) -> Value | None:
+    """-(-x) is x: the value that a node negates twice."""
+    outer = graph.nodes[name]
+    inner = graph.nodes[outer.inputs[0].node] if outer.op == "Neg" else outer
+    return inner.inputs[0] if outer is not inner and inner.op == "Neg" else None
+
+
 @dataclass(frozen=True)
 class FoldDoubleNegation(Pass):
     """The inner negation stays for its other users; `dce` removes it where it has none."""
 
     exactness = BITWISE
+    lemmas = {"double-negation": double_negation}  # noqa: RUF012  # a frozen dataclass's field it is not
     catalogue = (
         Entry(
             "double-negation-kept",
@@ -69,4 +78,4 @@ class FoldDoubleNegation(Pass):
         alias_type = None
         if outer.name in context.graph.kept:
             (alias_type,) = context.ops.output_types(outer.op, outer.attrs)
-        rewriter.merge(outer.name, rewriter.forward.get(source, source), alias_type)
+        rewriter.merge(outer.name, rewriter.forward.get(source, source), alias_type, lemma="double-negation")

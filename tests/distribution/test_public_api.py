@@ -16,22 +16,23 @@ from tfreuse.remarks.remark import Remark
 FUNCTIONS = {
     "dedupe": (
         "(func: Callable[..., Any] | None = None, *, pipeline: str | Pipeline | None = None, preset: str = exact, "
-        "on_error: str = fallback, **tf_function_arguments: Any) -> Any"
+        "on_error: str = fallback, proof: bool = True, **tf_function_arguments: Any) -> Any"
     ),
     "inspect": ("(src: str | PathLike[str], *, preset: str = exact, tags: Iterable[str] | None = None) -> Report"),
     "optimize": (
         "(concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = exact, "
-        "verify: int = 0) -> tuple[Any, Report]"
+        "proof: bool = True, verify: int = 0) -> tuple[Any, Report]"
     ),
     "optimize_graph_def": (
         "(graph_def: Any, *, outputs: Iterable[str], inputs: Iterable[str] = (), "
-        "pipeline: str | Pipeline | None = None, preset: str = exact, verify: int = 0, "
+        "pipeline: str | Pipeline | None = None, preset: str = exact, proof: bool = True, verify: int = 0, "
         "feeds: FeedSource | None = None) -> tuple[Any, Report]"
     ),
     "optimize_saved_model": (
         "(src: str | PathLike[str], dst: str | PathLike[str] | None, *, pipeline: str | Pipeline | None = None, "
         "preset: str = exact, tags: Iterable[str] | None = None, overwrite: bool = False, dry_run: bool = False, "
-        "progress: Progress | None = None, verify: int = 0, feeds: FeedSource | None = None) -> Report"
+        "progress: Progress | None = None, proof: bool = True, verify: int = 0, "
+        "feeds: FeedSource | None = None) -> Report"
     ),
 }
 
@@ -45,6 +46,7 @@ MEMBERS: dict[type, list[str]] = {
         "exactness",
         "finish",
         "legal",
+        "lemmas",
         "name",
         "preserves",
         "profitable",
@@ -60,6 +62,7 @@ ERRORS = {
     "InputError": "TfreuseError, ValueError",
     "NotSupportedError": "TfreuseError",
     "PipelineError": "InputError",
+    "ProofError": "TfreuseError",
     "TensorFlowMissingError": "TfreuseError, ImportError",
     "TfreuseError": "Exception",
     "UnknownOpError": "TfreuseError",

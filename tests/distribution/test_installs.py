@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.environments import ROOT, Environment, copy_checkout, link_libraries
+from tests.distribution.environments import ROOT, Environment, copy_checkout, link_libraries
 
 BUILD = "import setuptools.build_meta as backend; backend.build_{kind}({target!r})"
 

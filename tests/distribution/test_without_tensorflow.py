@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.environments import ROOT, Environment, link_libraries, run
+from tests.distribution.environments import ROOT, Environment, link_libraries, run
 
 CLI = [sys.executable, "-m", "tfreuse.cli.main"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.environments import PIP_INSTALL, ROOT, run
+from tests.distribution.environments import PIP_INSTALL, ROOT, run
 
 PLUGIN = ROOT / "tests" / "plugin_distribution"
 CASES = sorted((PLUGIN / "cases").glob("*.txt"))
@@ -37,7 +37,7 @@ def python(plugin: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_case(case: Path, plugin: Path, tmp_path: Path) -> None:
-    done = python(plugin, "-m", "tests.packaging.plugin_checks", str(case), cwd=tmp_path)
+    done = python(plugin, "-m", "tests.distribution.plugin_checks", str(case), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -8,7 +8,7 @@ finds a candidate and the comparison of keys proves it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from copy import copy
 
 from tfreuse.analysis.effects import PURE, READ
@@ -70,7 +70,8 @@ class Congruence:
             # A group stands behind its members in the order: once more, by the number that it turned out to have.
             before, self._earlier, self.number = len(members), self.number, {}
             members = self._number(graph, order, alone)
-        self.classes: list[list[str]] = [names for names in members.values() if len(names) > 1]
+        self._classes = [names for names in members.values() if len(names) > 1]
+        self._gone: frozenset[str] | set[str] = frozenset()
 
     def _number(self, graph: Graph, order: list[str], alone: frozenset[str]) -> dict[int, list[str]]:
         """Fill `number`; gives the nodes of each number, barriers aside."""
@@ -129,12 +130,17 @@ class Congruence:
         waits = {number[anchor] for anchor in anchors}.difference([number[source] for source, _ in node.inputs])
         return (frozenset(waits), effects) if waits else effects
 
+    @property
+    def classes(self) -> Iterator[list[str]]:
+        """Two congruent nodes or more each, in topological order."""
+        gone = self._gone
+        for names in self._classes:
+            left = names if gone.isdisjoint(names) else [name for name in names if name not in gone]
+            if len(left) > 1:
+                yield left
+
     def without(self, gone: set[str]) -> Congruence:
         """The same numbers, and the classes without nodes that were merged away, turned into aliases or removed."""
         other = copy(self)
-        other.classes = []
-        for names in self.classes:
-            left = names if gone.isdisjoint(names) else [name for name in names if name not in gone]
-            if len(left) > 1:
-                other.classes.append(left)
+        other._gone = self._gone | gone
         return other

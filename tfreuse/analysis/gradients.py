@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from tfreuse.ir.attrs import GRADIENT
 from tfreuse.ir.graph import Graph, Node
-
-GRADIENT = "_gradient_op_type"
-"""The attribute that names a custom gradient (ops.py of TensorFlow)."""
 
 
 def custom_gradients(graph: Graph, customized: Container[str]) -> frozenset[str]:
     """Names of the nodes with a custom gradient of their own or in a function of `customized` that they call."""
-    return frozenset(name for name, node in graph.nodes.items() if _is_custom(node, customized))
+    return frozenset([name for name, node in graph.nodes.items() if _is_custom(node, customized)])
 
 
 def _is_custom(node: Node, customized: Container[str]) -> bool:
     attrs = node.attrs
-    return (
-        GRADIENT in attrs or node.op in customized or any(function.name in customized for function in attrs.functions)
+    if node.op in customized:
+        return True
+    return not attrs.is_plain and (
+        GRADIENT in attrs or any(function.name in customized for function in attrs.functions)
     )

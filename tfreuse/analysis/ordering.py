@@ -14,6 +14,8 @@ def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str], fresh: I
     for duplicate in fresh:
         one, other = nodes[duplicate], nodes[forward[duplicate]]
         if one.controls == other.controls:
+            if one.inputs == other.inputs:
+                continue
             for (source, _), (twin, _) in zip(one.inputs, other.inputs, strict=True):
                 if source != twin and forward.get(source, source) != forward.get(twin, twin):
                     break

@@ -25,7 +25,7 @@ def read_main(
         UnknownOpError: if an op is not registered.
         GraphError: if the graph contradicts itself.
     """
-    nodes = (reader or NodeReader()).read(protos, parse_value)
+    nodes = (reader or NodeReader()).read(protos, parse_value, by_name=True)
     check_ops(nodes.values(), ops)
     return Graph("", nodes, arguments=tuple(arguments), kept=frozenset(kept), frozen=frozenset(frozen))
 

@@ -10,9 +10,9 @@ from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
 
-_NAME_TAG = b"\x0a"
-_LATER_TAGS = frozenset({b"", b"\x22", b"\x2a", b"\x32", b"\x3a"})
-"""The wire tags of `NodeDef.name`, and of what stands behind the inputs (node_def.proto)."""
+_NAME, _OP, _INPUT = 0x0A, 0x12, 0x1A
+"""The wire tags of the first fields of a `NodeDef` (node_def.proto); each has a length of one byte up to 127."""
+_LATER_TAGS = frozenset({0x22, 0x2A, 0x32, 0x3A})
 
 _SHARED_LIMIT = 4096
 """Nodes longer than this (constants with large values) are not worth a place in the table of shared attributes."""
@@ -24,52 +24,76 @@ class NodeReader:
     def __init__(self) -> None:
         self._known: dict[bytes, Attr] = {}
         self._shared: dict[bytes, tuple[Attrs, str]] = {}
+        self._ops: dict[bytes, str] = {}
 
-    def read(self, protos: Iterable[Any], values_of: Callable[[str], tuple[Value, ...]]) -> dict[str, Node]:
+    def read(
+        self, protos: Iterable[Any], values_of: Callable[[str], tuple[Value, ...]], by_name: bool = False
+    ) -> dict[str, Node]:
         """All nodes by name, in the order of `protos`; `values_of` turns the text of a data input into values.
+
+        With `by_name`, a node's bare name is the text of its first output, which spares most calls of `values_of`
+        and keeps one object for each name.
 
         Raises:
             GraphError: for a name that stands twice.
         """
-        # One loop, with nothing called for the ordinary node: protocol-buffer access dominates reading, and
-        # Python calls come next.
+        # One loop, with little called for the ordinary node: protocol-buffer access dominates reading, and Python
+        # calls come next. So a node is taken from its wire form, of which the end, device and attributes, is the key
+        # of what was read before; a length of two bytes is rare, and read in the ordinary way.
         nodes: dict[str, Node] = {}
-        known: dict[str, tuple[Value, ...]] = {}
-        shared = self._shared
+        known: dict[bytes, tuple[Value, ...]] = {}
+        shared, ops = self._shared, self._ops
         for proto in protos:
-            name = proto.name
-            op = proto.op
-            texts = proto.input[:]
+            wire = proto.SerializeToString(deterministic=True)
+            texts: list[bytes] = []
+            op = ""
+            try:
+                end = wire[1] + 2
+                key, size = wire[2:end], wire[end + 1]
+                start, at = end + 2, end + 2 + size
+                is_short = wire[0] == _NAME and wire[end] == _OP and end < 130 and size < 128
+                op = ops.get(wire[start:at], "")
+                size = len(wire)
+                while at < size and wire[at] == _INPUT:
+                    end = at + 2 + wire[at + 1]
+                    is_short = is_short and end - at < 130
+                    texts.append(wire[at + 2 : end])
+                    at = end
+                is_short = is_short and (at == size or wire[at] in _LATER_TAGS)
+            except IndexError:
+                is_short = False
+            if not is_short:
+                key, texts = proto.name.encode(), [text.encode() for text in proto.input]
+            name = key.decode()
             inputs: list[Value] = []
             controls = NO_CONTROLS
-            size = len(name) + len(op)
             for text in texts:
-                size += len(text)
                 values = known.get(text)
                 if values is None:
-                    if text[:1] == "^":
-                        controls |= {text[1:]}
+                    if text[:1] == b"^":
+                        source = known.get(text[1:]) if by_name else None
+                        controls |= {source[0].node if source else text[1:].decode()}
                         continue
-                    values = known[text] = values_of(text)
+                    values = known[text] = values_of(text.decode())
                 inputs += values
-            head = size + 2 * len(texts) + 4  # each text has a tag and a length, of one byte up to 127
-            if size > 127:
-                head += sum([len(text) > 127 for text in (name, op, *texts)])
-            wire = proto.SerializeToString(deterministic=True)
-            rest = wire[head:] if len(wire) < _SHARED_LIMIT else None
-            found = shared.get(rest) if rest is not None and wire[:1] == _NAME_TAG and name.isascii() else None
-            attrs, device = self._read_rest(proto, rest, name) if found is None else found
+            rest = wire[at:] if is_short and size - at < _SHARED_LIMIT else None
+            found = None if rest is None else shared.get(rest)
+            attrs, device = self._read_rest(proto, rest) if found is None else found
+            if not op or not is_short:
+                op = proto.op
+                ops[op.encode()] = op
             if name in nodes:
                 raise GraphError(f"two nodes are called {name!r}")
             nodes[name] = Node(name, op, tuple(inputs), controls, attrs, device)
+            if by_name:
+                known[key] = (Value(name),)
         return nodes
 
-    def _read_rest(self, proto: Any, rest: bytes | None, name: str) -> tuple[Attrs, str]:
+    def _read_rest(self, proto: Any, rest: bytes | None) -> tuple[Attrs, str]:
         """Attributes and device of a node, noted under the part of its wire form that holds just them."""
-        found = read_attrs(proto.attr, None if rest is None else self._known), proto.device
-        # Fields stand in the order of their numbers: name, op and inputs first, whose lengths are known.
-        if rest is not None and rest[:1] in _LATER_TAGS and name.isascii():
-            self._shared[rest] = found
+        if rest is None:
+            return read_attrs(proto.attr), proto.device
+        found = self._shared[rest] = read_attrs(proto.attr, self._known), proto.device
         return found
 
 

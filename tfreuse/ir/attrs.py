@@ -56,16 +56,24 @@ class Tensor:
         return f"Tensor({self.dtype}, {self.shape}, {len(self.elements)} stored)"
 
 
-class Attrs(Mapping[str, Attr]):
-    """An immutable set of named attributes, hashed once; equal sets are shared by the reader of a graph."""
+GRADIENT = "_gradient_op_type"
+"""The attribute that names a gradient which the user wrote (ops.py of TensorFlow)."""
 
-    __slots__ = ("_functions", "_hash", "_items", "is_colocated")
+
+class Attrs(Mapping[str, Attr]):
+    """An immutable set of named attributes, hashed once; equal sets are shared by the reader of a graph.
+
+    A plain set names no function and no gradient, nor has it a list, which might.
+    """
+
+    __slots__ = ("_functions", "_hash", "_items", "is_colocated", "is_plain")
 
     def __init__(self, items: Mapping[str, Attr] | None = None) -> None:
         self._items: dict[str, Attr] = dict(sorted(items.items())) if items else {}
         self._hash: int | None = None
         self._functions: tuple[Func, ...] | None = None
         self.is_colocated = "_class" in self._items and self._items["_class"].kind == "list"
+        self.is_plain = not any(name == GRADIENT or attr.kind in ("func", "list") for name, attr in self._items.items())
 
     def __getitem__(self, name: str) -> Attr:
         return self._items[name]

@@ -43,18 +43,19 @@ class GraphRun:
             self._pending = rewriter
             self._analyses = self._analyses.without(gone)
         else:
+            if any(edit.kind in ("merge", "alias") for edit in rewriter.journal):
+                self._note_equal_reads()
             rewritten = rewriter.finish()
             if "order" not in step.preserves:
                 check_graph(rewritten)
             self._analyses = self._analyses.after(rewritten, step.preserves, gone)
             self.graph = rewritten
         self._note(rewriter)
-        if self.journal:
-            self._note_equal_reads()
 
     def settle(self) -> None:
         """Carry out the edits that are pending."""
         if self._pending is not None:
+            self._note_equal_reads()
             rewritten = self._pending.finish()
             self._analyses = self._analyses.after(rewritten, frozenset({"order", "congruence"}), set())
             self.graph = rewritten

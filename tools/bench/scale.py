@@ -5,7 +5,7 @@
 
 Both tools read the same bytes, each time in a fresh process, in turns; imports are not timed. Grappler runs
 `common_subgraph_elimination` alone, up to 100 000 nodes unless `--grappler-all` is given. It keeps all
-reads of variables apart, and so what hangs on them.
+reads of variables apart, and so what hangs on them. tfreuse runs its pipeline, and its pipeline with the proof.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from tools.bench.render import spread_of, wide_console
 SCHEMA = 1
 GRAPPLER_LIMIT = 120_000
 """Nodes beyond which Grappler runs only on demand."""
+TFREUSE = ("tfreuse", "with proof")
 PHASES = ("parse", "optimise", "serialise", "total")
 app = typer.Typer(add_completion=False)
 
 
 def measure_size(nodes: int, repeats: int, *, grappler: bool) -> dict[str, Any]:
-    """Times, memory, node counts of the tools on one graph; `ratio`: paired total times, tfreuse/grappler."""
-    tools = ["tfreuse", "grappler"] if grappler else ["tfreuse"]
+    """Times, memory, node counts of the tools on one graph; `ratios`: paired total times, tool/grappler."""
+    tools = [*TFREUSE, "grappler"] if grappler else list(TFREUSE)
     with tempfile.TemporaryDirectory() as folder:
         graph = str(Path(folder, "graph.pb"))
         made = ask("scale_graph", {"nodes": nodes, "graph": graph})
@@ -49,7 +50,8 @@ def measure_size(nodes: int, repeats: int, *, grappler: bool) -> dict[str, Any]:
         "graph": made,
         "repeats": repeats,
         "tools": {tool: _merged(found) for tool, found in runs.items()},
-        "ratio": paired(totals["tfreuse"], totals["grappler"]) if grappler else None,
+        "ratios": {tool: paired(totals[tool], totals["grappler"]) for tool in TFREUSE} if grappler else {},
+        "proof": paired(totals["with proof"], totals["tfreuse"]),
     }
 
 
@@ -94,12 +96,14 @@ def show(report: dict[str, Any], console: Console) -> None:
             merged = f"{(before - after) / size['graph']['duplicates']:.0%}"
             peak = found["peak_mebibytes"]
             memory = f"{peak:,.0f}", f"{peak - found['import_mebibytes']:,.0f}"
-            ratio = spread_of(size["ratio"]) if tool == "tfreuse" else ""
+            ratio = spread_of(size["ratios"][tool]) if tool in size["ratios"] else ""
             table.add_row(tool, f"{before:,}", f"{after:,}", merged, *seconds, *memory, ratio)
         table.add_section()
     console.print(table)
     console.print("merged: of the duplicates in the graph; own: peak memory less that of the imports")
-    console.print("ratio: total times of the same turn, tfreuse/grappler: median and quartiles")
+    console.print("ratio: total times of the same turn, tool/grappler: median and quartiles")
+    for size in report["sizes"]:
+        console.print(f"{size['graph']['nodes']:,} nodes: with proof/without {spread_of(size['proof'])}")
     for step in report["growth"]:
         console.print(
             f"{step['from_nodes']:,} → {step['to_nodes']:,} nodes: {step['nodes']:.1f} times the nodes, "

@@ -1,6 +1,6 @@
 """One tool over one graph, in a process of its own so that peak memory is the tool's.
 
-Started by `scale.py`: a request on stdin, `{"tool": "tfreuse" | "grappler", "graph": path, "output": path}`.
+Started by `scale.py`: a request on stdin, `{"tool": one of TOOLS, "graph": path, "output": path}`.
 Importing TensorFlow and the tool is not timed; `import_mebibytes` is the peak memory once that is done.
 """
 
@@ -22,11 +22,11 @@ from tools.bench.scale_graph import INPUT, OUTPUT, build
 Optimiser = Callable[[Any], Any]
 
 
-def _tfreuse() -> Optimiser:
+def _tfreuse(proof: bool) -> Optimiser:
     import tfreuse
 
     def optimise(graph: Any) -> Any:
-        return tfreuse.optimize_graph_def(graph, outputs=[f"{OUTPUT}:0"], inputs=[f"{INPUT}:0"])[0]
+        return tfreuse.optimize_graph_def(graph, outputs=[f"{OUTPUT}:0"], inputs=[f"{INPUT}:0"], proof=proof)[0]
 
     optimise(build(1).graph)  # lazy imports
     return optimise
@@ -52,6 +52,13 @@ def _grappler() -> Optimiser:
     return optimise
 
 
+TOOLS: dict[str, Callable[[], Optimiser]] = {
+    "tfreuse": lambda: _tfreuse(proof=False),
+    "with proof": lambda: _tfreuse(proof=True),
+    "grappler": _grappler,
+}
+
+
 def _peak_mebibytes() -> float:
     """Peak resident memory of this process so far (Linux counts in KiB, macOS in bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -60,7 +67,7 @@ def _peak_mebibytes() -> float:
 
 def measure(tool: str, path: Path) -> dict[str, Any]:
     """Seconds of each phase from bytes to bytes, peak memory, and node counts."""
-    optimise = {"tfreuse": _tfreuse, "grappler": _grappler}[tool]()
+    optimise = TOOLS[tool]()
     data, imported = path.read_bytes(), _peak_mebibytes()
     graph, clock = tf.compat.v1.GraphDef(), time.perf_counter
     times = [clock()]

@@ -68,19 +68,21 @@ def prove(before: Graph, after: Graph, witness: Witness, touches: Touches, ops: 
 class _Proof:
     def __init__(self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> None:
         self._before, self._after = before, after
+        self._touches, self._ops = touches, ops
+        self._order = topological(before)
+        self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
+        self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         self._forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
         for read, other in witness.equal.items():
+            if not self._kinds.get(read) == self._kinds.get(other) == READ:
+                continue  # of nothing else is it asked
             if read in after.nodes and other in after.nodes:
                 self._equal[read] = other
             elif read in after.nodes:
                 self._forward.setdefault(other, read)
             else:
                 self._forward.setdefault(read, other)
-        self._touches, self._ops = touches, ops
-        self._order = topological(before)
-        self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
-        self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)
         self._classes: dict[str, int] = {}
@@ -143,10 +145,15 @@ class _Proof:
             if kind == READ:
                 reader = self._stand_in(name)
                 key = (*key, self._equal.get(reader, reader))
-            if node.controls and self._has_frames:  # a control input may say whether the node runs at all
-                waits = {classes.get(control, control) for control in node.controls}
-                key = (*key, frozenset(waits - {classes[source] for source, _ in node.inputs}))
+            if node.controls and self._has_frames:
+                key = (*key, self._waits(node))
             classes[name] = known.setdefault(key, own)
+
+    def _waits(self, node: Node) -> frozenset[int | str]:
+        """The classes of control inputs: among frames and branches they may say whether the node runs at all."""
+        classes = self._classes
+        waits = {classes.get(control, control) for control in node.controls}
+        return frozenset(waits - {classes.get(source, source) for source, _ in node.inputs})
 
     def _meaning(self, node: Node) -> dict[str, Attr]:
         filled = {**self._ops.defaults(node.op), **node.attrs}
@@ -172,7 +179,7 @@ class _Proof:
         nodes, classes = self._before.nodes, self._classes
         for name, node in self._after.nodes.items():
             old = nodes.get(name)
-            if old is node:
+            if old is node and name not in self._forward:
                 continue
             if old is None:
                 yield Refusal(name, "a node that was not there before")
@@ -186,14 +193,34 @@ class _Proof:
                 for index, (now, was) in enumerate(zip(node.inputs, old.inputs, strict=True)):
                     if now.port != was.port or classes.get(now.node, -1) != classes[was.node]:
                         yield Refusal(name, f"operand {index}: {self._differs(was.node, now.node).reason}")
+                if self._has_frames and self._waits(node) != self._waits(old):
+                    yield Refusal(name, "among frames and branches, its control inputs say when it runs, and changed")
+            if old is not None:
+                yield from self._names_and_shapes(node, old)
+
+    def _names_and_shapes(self, node: Node, old: Node) -> Iterator[Refusal]:
+        """What says nothing about values, and still has to be true for the graph to be read again."""
+        shapes = node.attrs.get("_output_shapes")
+        if shapes is not None and shapes != old.attrs.get("_output_shapes"):
+            yield Refusal(node.name, "it claims other static shapes than it did")
+        if node.attrs.is_colocated:
+            for group in node.attrs.value("_class")[1]:
+                name = group.removeprefix(b"loc:@").decode(errors="replace") if isinstance(group, bytes) else ""
+                if name in self._before.nodes and name not in self._after.nodes:
+                    yield Refusal(node.name, f"it stands where {name} does, which is gone")
 
     def _alias(self, node: Node, old: Node) -> Iterator[Refusal]:
         """An `Identity` under the name of a node that was merged away."""
         types = self._ops.output_types(old.op, old.attrs)
-        if node.op != "Identity" or len(node.inputs) != 1 or len(types) != 1 or node.attrs.value("T") != types[0]:
+        says_more = self._meaning(node).keys() - {"T"} or node.controls or node.device != old.device
+        if says_more or old.name in self._before.frozen:
+            yield Refusal(node.name, f"{print_node(old)} became {print_node(node)}")
+        elif node.op != "Identity" or len(node.inputs) != 1 or len(types) != 1 or node.attrs.value("T") != types[0]:
             yield Refusal(node.name, f"{print_node(old)} became {print_node(node)}")
         elif node.inputs[0].port or self._classes.get(node.inputs[0].node, -1) != self._classes[old.name]:
             yield self._differs(old.name, node.inputs[0].node)
+        elif self._stand_in(node.inputs[0].node) != self._stand_in(old.name):
+            yield Refusal(node.name, f"it is said to be {self._stand_in(old.name)} and is {node.inputs[0].node}")
 
     def _outputs(self) -> Iterator[Refusal]:
         if len(self._before.outputs) != len(self._after.outputs):
@@ -210,6 +237,9 @@ class _Proof:
         """No merged value may reach an op that overwrites its operand's buffer."""
         nodes = self._after.nodes
         shared = {self._stand_in(name) for name in self._forward}
+        pairs = [(self._before.nodes[name].inputs, node.inputs) for name, node in nodes.items()]
+        pairs.append((tuple(v for _, v in self._before.outputs), tuple(v for _, v in self._after.outputs)))
+        shared.update(n.node for was, now in pairs if was != now for w, n in zip(was, now, strict=False) if w != n)
         work = [
             (source, name)
             for name, node in nodes.items()

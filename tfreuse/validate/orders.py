@@ -83,10 +83,10 @@ class Orders:
         before, after, stand_in = self._before.nodes, self._after.nodes, self._stand_in
         watched = [name for name in self._accesses if stand_in(name) in after]
         writes = set(self._writes)
-        roots = [
-            (root, root if root in after else stand_in(root))
-            for root in sorted(self._before.roots.difference(self._before.arguments))
-        ]
+        named = self._before.kept.union(self._before.frozen, [name for _, name in self._before.control_outputs])
+        pairs = {(name, name if name in after else stand_in(name)) for name in named.difference(self._before.arguments)}
+        outputs = zip(self._before.outputs, self._after.outputs, strict=False)
+        roots = sorted(pairs | {(was.node, now.node) for (_, was), (_, now) in outputs})
         order_after = topological(self._after)
         for start in range(0, len(watched), _CHUNK):
             chunk = watched[start : start + _CHUNK]

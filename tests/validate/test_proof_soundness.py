@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.engine.build import module as build
 from tests.engine.interpreter import Term, TooManySchedules, expand, outcomes
 from tests.engine.programs import Shape, modules
 from tests.engine.test_soundness import DISTINCT, MEMORY, OPS, examples
@@ -94,3 +95,36 @@ def test_the_search_reaches_both_verdicts(shape: str) -> None:
 
     search()
     assert verdicts[True] >= 3 and verdicts[False] >= 10
+
+
+HANDLES = """
+a = VarHandleOp() {dtype: float, shape: <>, shared_name: "a"}
+b = VarHandleOp() {dtype: float, shape: <>, shared_name: "b"}
+x = _Arg()
+argument x
+"""
+CALLED = f"""
+graph ""{HANDLES}
+c = StatefulPartitionedCall(x) {{Tin: [type: float], Tout: [type: float], f: @"f"{{}}}}
+s = ReadVariableOp(b) {{dtype: float}}
+w = AssignVariableOp(a, x) {{dtype: float}} ^s
+output c = c
+output s = s
+control c = c
+control w = w
+graph "f"{HANDLES}
+r = ReadVariableOp(a) {{dtype: float}}
+e = AssignVariableOp(b, x) {{dtype: float}} ^r
+output r = r
+control r = r
+control e = e
+"""
+
+
+@pytest.mark.xfail(strict=True, reason="each body is proved by itself: nothing in it tells what races with its caller")
+def test_a_body_that_races_with_both_ends_of_a_lost_edge() -> None:
+    """In the caller w follows s, so r and s cannot both see what the other side wrote, until e may run before r."""
+    module = build(CALLED)
+    before = module.graphs["f"]
+    nodes = {**before.nodes, "e": before.nodes["e"]._replace(controls=frozenset())}
+    check((module, before.evolve(nodes), Witness({}, {}), Counter()))

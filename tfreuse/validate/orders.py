@@ -2,8 +2,9 @@
 
 Most rewrites keep every edge, and then there is nothing to compare. Where an edge was lost or won, every pair of
 conflicting accesses that was ordered must still be, and every output and public node must depend on the same
-effects. That is enough only where the order of all conflicting accesses is fixed to begin with: an access that races
-with a write takes no part in a rewrite that loses an edge.
+effects. That is enough only where the order of all conflicting accesses is fixed to begin with: a merged read that
+races with a write takes no part in a rewrite that loses an edge, and no edge is lost that together with races, which
+go both ways, closes a circle.
 """
 
 from __future__ import annotations

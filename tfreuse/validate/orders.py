@@ -2,8 +2,9 @@
 
 Most rewrites keep every edge, and then there is nothing to compare. Where an edge was lost or won, every pair of
 conflicting accesses that was ordered must still be, and every output and public node must depend on the same
-effects. That is enough only where the order of all conflicting accesses is fixed to begin with: an access that races
-with a write takes no part in a rewrite that loses an edge.
+effects. That is enough only where the order of all conflicting accesses is fixed to begin with: a merged read that
+races with a write takes no part in a rewrite that loses an edge, and no edge is lost that together with races, which
+go both ways, closes a circle.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Orders:
         self._touches = touches
         self._order = order
         self._accesses: dict[str, frozenset[Touch]] = {}
+        self._knots: dict[str, int] = {}
 
     def disagreements(self, equal: Mapping[str, str]) -> Iterator[Found]:
         """Nodes whose order is not kept, and why; `equal` are reads that stay and should see what another sees."""
@@ -56,6 +58,9 @@ class Orders:
     def _edges_moved(self) -> bool:
         """Whether some edge before is no edge after between the nodes that stand for its ends, or the other way."""
         before, after, forward = self._before.nodes, self._after.nodes, self._forward
+        for (_, was), (_, value) in zip(self._before.outputs, self._after.outputs, strict=False):
+            if forward.get(was.node, was.node) != forward.get(value.node, value.node):
+                return True
         for name, node in before.items():
             now = after.get(name)
             if now is node:
@@ -78,10 +83,12 @@ class Orders:
         before, after = self._before.nodes, self._after.nodes
         watched = [name for name in self._accesses if self._stand_in(name) in after]
         writes = set(self._writes)
-        roots = [
-            (root, root if root in after else self._stand_in(root))
-            for root in sorted(self._before.roots.difference(self._before.arguments))
-        ]
+        named = self._before.kept.union(self._before.frozen, [name for _, name in self._before.control_outputs])
+        pairs = {
+            (name, name if name in after else self._stand_in(name)) for name in named.difference(self._before.arguments)
+        }
+        outputs = zip(self._before.outputs, self._after.outputs, strict=False)
+        roots = sorted(pairs | {(was.node, now.node) for (_, was), (_, now) in outputs})
         order_after = topological(self._after)
         for start in range(0, len(watched), _CHUNK):
             chunk = watched[start : start + _CHUNK]
@@ -96,6 +103,8 @@ class Orders:
                 for earlier in _names(gone, chunk):
                     if self._conflict(earlier, name):
                         yield name, f"it ran after {earlier}, and need not any more"
+                    elif self._is_on_a_cycle(earlier, name):
+                        yield name, f"it ran after {earlier}, which tells between accesses that race"
             effects = sum(bits[name] for name in chunk if name in writes)
             for root, now in roots:
                 for effect in _names((above.get(root, 0) ^ above_after.get(now, 0)) & effects, chunk):
@@ -113,6 +122,31 @@ class Orders:
         for read, write in pairs:
             if (read, write) not in ordered and (write, read) not in ordered and self._needed_together(read, write):
                 yield read, f"it races with {write}, and the rewrite lost an edge"
+
+    def _is_on_a_cycle(self, earlier: str, later: str) -> bool:
+        """Whether edges and races, which go both ways, lead from `later` back to `earlier`.
+
+        If not, any schedule without this order gives what some schedule with it gives (Shasha and Snir, "Efficient
+        and correct execution of parallel programs that share memory", 1988).
+        """
+        if not self._knots:
+            races: dict[str, list[str]] = {}
+            by_resource: dict[str, list[str]] = {}
+            for name, found in self._accesses.items():
+                for touch in found:
+                    by_resource.setdefault(touch.resource, []).append(name)
+            pairs = [
+                (other, write) for write in self._writes
+                for touch in self._accesses[write] if touch.writes and touch.resource != ANYTHING
+                for other in by_resource[touch.resource] if other != write
+            ]  # fmt: skip
+            ordered = _ordered(self._before.nodes, self._order, [*pairs, *((w, r) for r, w in pairs)])
+            for one, other in pairs:
+                if not {(one, other), (other, one)} & ordered and self._needed_together(one, other):
+                    races.setdefault(one, []).append(other)
+                    races.setdefault(other, []).append(one)
+            self._knots = _components(self._before.nodes, self._order, races)
+        return self._knots[earlier] == self._knots[later]
 
     def _see_the_same(self, equal: Mapping[str, str]) -> Iterator[Found]:
         """Reads that stay and are taken to see one state do so: every write stands on the same side of both."""
@@ -186,6 +220,35 @@ def _ordered(nodes: Mapping[str, Node], order: Sequence[str], pairs: Sequence[Pa
         above = _ancestors(nodes, order, bits)
         found.update(pair for pair in pairs if pair[0] in bits and above.get(pair[1], 0) & bits[pair[0]])
     return found
+
+
+def _components(nodes: Mapping[str, Node], order: Sequence[str], more: Mapping[str, list[str]]) -> dict[str, int]:
+    """For each node the number of its strongly connected component (Kosaraju), with `more` edges into nodes."""
+    users: dict[str, list[str]] = {name: [] for name in nodes}
+    for name, node in nodes.items():
+        for source in _sources(node):
+            users[source].append(name)
+    finished: list[str] = []
+    seen: set[str] = set()
+    for start in order:
+        work = [(start, False)]
+        while work:
+            name, done = work.pop()
+            if done:
+                finished.append(name)
+            elif name not in seen:
+                seen.add(name)
+                work.append((name, True))
+                work += [(user, False) for user in [*users[name], *more.get(name, ())] if user not in seen]
+    number: dict[str, int] = {}
+    for start in reversed(finished):
+        found = [start]
+        while found:
+            name = found.pop()
+            if name not in number:
+                number[name] = len(number) if name == start else number[start]
+                found += [source for source in [*_sources(nodes[name]), *more.get(name, ())] if source not in number]
+    return number
 
 
 def _names(mask: int, chunk: list[str]) -> Iterator[str]:

@@ -63,10 +63,11 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
     result.seconds[PROOF] = time.perf_counter() - started
 
 
-def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma]) -> Witness:
+def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma] | None = None) -> Witness:
     """What the journal claims of one graph; `lemmas` by pass and name."""
     merges = [edit for edit in found.journal if edit.kind in ("merge", "alias")]
-    by_law = {edit.node: lemmas[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in lemmas}
+    laws = lemmas or {}
+    by_law = {edit.node: laws[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in laws}
     return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law)
 
 

@@ -20,6 +20,9 @@ _GRADIENT = "_gradient_op_type"
 
 _HANDED_ON = frozenset({"Identity", "Switch", "Enter", "RefIdentity", "RefSwitch", "RefEnter"})
 
+_LOOPS = frozenset({"While", "StatelessWhile"})
+"""Ops whose body gets what it gave in the iteration before."""
+
 
 class Touch(NamedTuple):
     """A read or a write of a resource: `argument 3`, `ambient rng`, `handle NAME` or anything."""
@@ -173,10 +176,20 @@ class Touches:
                 kind, _, key = touch.resource.partition(" ")
                 if kind != "argument":
                     yield touch
-                elif first + int(key) < len(node.inputs):
+                elif first + int(key) < len(node.inputs) and self._hands_on(node, int(key)):
                     yield Touch(touch.writes, self._resource(graph, node.inputs[first + int(key)]))
                 else:
                     yield Touch(touch.writes, ANYTHING)
+
+    def _hands_on(self, node: Node, argument: int) -> bool:
+        """Whether `argument` of a loop's body is in every iteration what it is in the first; true for other calls."""
+        if node.op not in _LOOPS:
+            return True
+        function = node.attrs.value("body")
+        body = None if function is None else self._module.graphs.get(function.name)
+        if body is None or argument >= len(body.outputs):
+            return False
+        return self._resource(body, body.outputs[argument][1]) == f"argument {argument}"
 
     def _of_function(self, name: str) -> frozenset[Touch]:
         known = self._functions.get(name)

@@ -13,7 +13,8 @@ were found equal. Two reads that no schedule could bring together would close a 
 
 Which node stands for which is a witness that the rewrite hands over (credible compilation; Rinard and Marinov,
 "Credible Compilation with Pointers", 1999); nothing of it is believed. The graphs are compared over one and the
-same function names, so recursion is covered: each body is proved by itself.
+same function names, so recursion is covered: each body is proved by itself. A body that loses an edge between
+two variables that it names itself is proved for callers in which nothing races with both.
 """
 
 from __future__ import annotations
@@ -70,10 +71,16 @@ def prove(before: Graph, after: Graph, witness: Witness, touches: Touches, ops: 
 class _Proof:
     def __init__(self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> None:
         self._before, self._after = before, after
+        self._touches, self._ops = touches, ops
+        self._order = topological(before)
+        self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
+        self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         self._lemmas = witness.lemmas
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
         for read, other in witness.equal.items():
+            if not self._kinds.get(read) == self._kinds.get(other) == READ:
+                continue  # of nothing else is it asked
             if read in after.nodes and other in after.nodes:
                 self._equal[read] = other
             elif read in after.nodes:
@@ -81,10 +88,6 @@ class _Proof:
             else:
                 forward.setdefault(read, other)
         self._forward = {name: _end(forward, name) for name in forward}
-        self._touches, self._ops = touches, ops
-        self._order = topological(before)
-        self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
-        self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)
         self._classes: dict[str, int] = {}
@@ -143,10 +146,15 @@ class _Proof:
             if kind == READ:
                 reader = self._forward.get(name, name)
                 key = (*key, self._equal.get(reader, reader))
-            if node.controls and self._has_frames:  # a control input may say whether the node runs at all
-                waits = {classes.get(control, control) for control in node.controls}
-                key = (*key, frozenset(waits - {classes[source] for source, _ in node.inputs}))
+            if node.controls and self._has_frames:
+                key = (*key, self._waits(node))
             classes[name] = known.setdefault(key, own)
+
+    def _waits(self, node: Node) -> frozenset[int | str]:
+        """The classes of control inputs: among frames and branches they may say whether the node runs at all."""
+        classes = self._classes
+        waits = {classes.get(control, control) for control in node.controls}
+        return frozenset(waits - {classes.get(source, source) for source, _ in node.inputs})
 
     def _meaning(self, node: Node) -> dict[str, Attr]:
         filled = {**self._ops.defaults(node.op), **node.attrs}
@@ -171,7 +179,7 @@ class _Proof:
         nodes, classes = self._before.nodes, self._classes
         for name, node in self._after.nodes.items():
             old = nodes.get(name)
-            if old is node:
+            if old is node and name not in self._forward:
                 continue
             if old is None:
                 yield Refusal(name, "a node that was not there before")
@@ -185,14 +193,33 @@ class _Proof:
                 for index, (now, was) in enumerate(zip(node.inputs, old.inputs, strict=True)):
                     if now.port != was.port or classes.get(now.node, -1) != classes[was.node]:
                         yield Refusal(name, f"operand {index}: {self._differs(was.node, now.node).reason}")
+                if self._has_frames and self._waits(node) != self._waits(old):
+                    yield Refusal(name, "among frames and branches, its control inputs say when it runs, and changed")
+            if old is not None:
+                yield from self._names_and_shapes(node, old)
+
+    def _names_and_shapes(self, node: Node, old: Node) -> Iterator[Refusal]:
+        """What says nothing about values, and still has to be true for the graph to be read again."""
+        shapes = node.attrs.get("_output_shapes")
+        if shapes is not None and shapes != old.attrs.get("_output_shapes"):
+            yield Refusal(node.name, "it claims other static shapes than it did")
+        if node.attrs.is_colocated:
+            for group in node.attrs.value("_class")[1]:
+                name = group.removeprefix(b"loc:@").decode(errors="replace") if isinstance(group, bytes) else ""
+                if name in self._before.nodes and name not in self._after.nodes:
+                    yield Refusal(node.name, f"it stands where {name} does, which is gone")
 
     def _alias(self, node: Node, old: Node) -> Iterator[Refusal]:
         """An `Identity` under the name of a node that was merged away."""
         types = self._ops.output_types(old.op, old.attrs)
-        if node.op != "Identity" or len(node.inputs) != 1 or len(types) != 1 or node.attrs.value("T") != types[0]:
+        is_alias = (node.op, len(node.inputs), (node.attrs.value("T"),)) == ("Identity", 1, types)
+        says_more = self._meaning(node).keys() - {"T"} or node.controls or node.device != old.device
+        if not is_alias or says_more or old.name in self._before.frozen:
             yield Refusal(node.name, f"{print_node(old)} became {print_node(node)}")
         elif node.inputs[0].port or self._classes.get(node.inputs[0].node, -1) != self._classes[old.name]:
             yield self._differs(old.name, node.inputs[0].node)
+        elif self._forward.get(node.inputs[0].node, node.inputs[0].node) != self._forward.get(old.name, old.name):
+            yield Refusal(node.name, f"it is said to be another node than {node.inputs[0].node}")
 
     def _outputs(self) -> Iterator[Refusal]:
         if len(self._before.outputs) != len(self._after.outputs):
@@ -208,13 +235,13 @@ class _Proof:
     def _buffers(self) -> Iterator[Refusal]:
         """No merged value may reach an op that overwrites its operand's buffer."""
         nodes = self._after.nodes
-        shared = set(self._forward.values())
         work = [
             (source, name)
             for name, node in nodes.items()
             if node.op != "_Arg" and self._kinds[name] == UNIQUE and self._touches.overwrites(node)
             for source, _ in node.inputs
         ]
+        shared = self._shared() if work else set()
         seen: set[str] = set()
         while work:
             name, by = work.pop()
@@ -224,6 +251,14 @@ class _Proof:
             if name in shared:
                 yield Refusal(name, f"its buffer is shared now, and {by} overwrites it")
             work += [(source, by) for source, _ in nodes[name].inputs]
+
+    def _shared(self) -> set[str]:
+        """Nodes that stand for others, by the witness or by what uses them."""
+        found = set(self._forward.values())
+        pairs = [(self._before.nodes[name].inputs, node.inputs) for name, node in self._after.nodes.items()]
+        pairs.append((tuple(v for _, v in self._before.outputs), tuple(v for _, v in self._after.outputs)))
+        found.update(n.node for was, now in pairs if was != now for w, n in zip(was, now, strict=False) if w != n)
+        return found
 
 
 def _end(forward: Mapping[str, str], name: str) -> str:

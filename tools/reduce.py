@@ -48,8 +48,7 @@ def reduce(module: Module, judge: Judge, seconds: float = 20.0) -> Module:
     progress = True
     while progress and time.monotonic() < until:
         progress = False
-        candidates = _smaller(module)
-        for candidate in candidates:
+        for candidate in _smaller(module):
             if time.monotonic() >= until:
                 break
             if fails(candidate):
@@ -159,7 +158,7 @@ def _plainer(graph: Graph) -> Iterator[Graph]:
             elif name not in used:
                 nodes = {key: node for key, node in graph.nodes.items() if key != name}
                 yield replace(graph, nodes=nodes, arguments=arguments)
-    for name, node in graph.nodes.items():
+    for node in graph.nodes.values():
         for control in sorted(node.controls):
             yield _changed(graph, node._replace(controls=node.controls - {control}))
         if node.device:

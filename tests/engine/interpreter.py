@@ -347,9 +347,7 @@ class _Inside:
     ) -> list[tuple[int, int]]:
         """The results of two ways; what both give alike, such as a handle, stays what it is."""
         pairs = list(zip(one, other, strict=True))
-        made = iter(
-            self.add([Step(CHOICE, "", (predicate, *pair), self.ran, guards=self.guards) for pair in pairs])
-        )
+        made = iter(self.add([Step(CHOICE, "", (predicate, *pair), self.ran, guards=self.guards) for pair in pairs]))
         return [pair[0] if pair[0] == pair[1] else choice for pair, choice in zip(pairs, made, strict=True)]
 
 

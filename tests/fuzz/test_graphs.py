@@ -66,9 +66,7 @@ def test_a_broken_engine_is_found_by_the_interpreter_alone(
     breakage: Callable[[Patch], None], monkeypatch: Patch, tmp_path: Path
 ) -> None:
     proved = engine.run_proved
-    monkeypatch.setattr(
-        engine, "run_proved", lambda *arguments, **options: proved(*arguments, **options, proof=False)
-    )
+    monkeypatch.setattr(engine, "run_proved", lambda *arguments, **options: proved(*arguments, **options, proof=False))
     breakage(monkeypatch)
     failure = first_failure(400)
     assert failure.problem.startswith("a new outcome")

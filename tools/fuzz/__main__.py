@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count as count_up
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Queue
 from typing import Annotated, Any
 
 import typer
@@ -67,60 +68,93 @@ class Tally:
                 self.digests[seed] = digest
 
 
-def run(kind: str, seconds: float, seed: int, processes: int, count: int, folder: Path, tally: Tally, show: Any) -> None:
-    """Let `processes` work on one kind, in turns, until the time is up."""
-    until = time.monotonic() + seconds
-    following = [seed + number for number in range(processes)]
-    turn = 0
-    while time.monotonic() < until - 1:
-        turn += 1
-        length = min(TURN[kind], until - time.monotonic())
+class Worker:
+    """One process, which puts its lines into a queue, and None at its end."""
+
+    def __init__(self, number: int, arguments: list[str], hash_seed: int, lines: Queue[tuple[int, str | None]]) -> None:
+        self.errors = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tools.fuzz.worker", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        )
+        self._number, self._lines = number, lines
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._read_errors)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> int:
+        """End the process and give its exit code."""
+        self.process.terminate()
+        self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        return self.process.returncode
+
+    def _read(self) -> None:
+        for text in self.process.stdout or ():
+            if text.startswith("{"):
+                self._lines.put((self._number, text))
+        self._lines.put((self._number, None))
+
+    def _read_errors(self) -> None:
+        self.errors = self.process.stderr.read() if self.process.stderr else ""
+
+
+@dataclass
+class Search:
+    """What is searched for, by how many processes."""
+
+    seed: int
+    processes: int
+    count: int
+    folder: Path
+    tally: Tally
+    show: Callable[[str], None]
+
+    def run(self, kind: str, seconds: float) -> None:
+        """Work on one kind, with new processes at each turn, until the time is up or something fails."""
+        until = time.monotonic() + seconds
+        first = self.seed - self.seed % self.processes  # so that all processes meet in the cases that they share
+        following = [first + number for number in range(self.processes)]
+        for turn in count_up():
+            length = min(TURN[kind], until - time.monotonic())
+            if length < 1:
+                return
+            self._turn(kind, turn, length, following)
+            if self.count or self.tally.mismatches[kind]:
+                return
+
+    def _turn(self, kind: str, turn: int, seconds: float, following: list[int]) -> None:
         lines: Queue[tuple[int, str | None]] = Queue()
-        children = []
-        for number, first in enumerate(following):
-            command = [sys.executable, "-m", "tools.fuzz.worker", kind, str(first), str(processes), str(length)]
-            environment = {**os.environ, "PYTHONHASHSEED": str(turn * processes + number)}
-            child = subprocess.Popen(
-                [*command, str(count), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-            )  # fmt: skip
-            children.append(child)
-            errors: list[str] = []
-            threading.Thread(target=_read, args=(number, child, lines), daemon=True).start()
-            threading.Thread(target=lambda c=child, e=errors: e.append(c.stderr.read()), daemon=True).start()
-            child.errors = errors  # type: ignore[attr-defined]
+        workers: list[Worker] = []
         try:
-            open_ends = len(children)
-            while open_ends:
-                try:
-                    number, text = lines.get(timeout=1.0)
-                except Empty:
-                    continue
+            for number, first in enumerate(following):
+                arguments = [kind, str(first), str(self.processes), str(seconds), str(self.count), str(self.folder)]
+                workers.append(Worker(number, arguments, turn * self.processes + number, lines))
+            working = len(workers)
+            while working:
+                number, text = lines.get()
                 if text is None:
-                    open_ends -= 1
+                    working -= 1
                     continue
                 line = json.loads(text)
                 following[number] = line.get("next", following[number])
-                tally.add(line)
-                show(kind)
-        finally:
-            for child in children:
-                child.send_signal(signal.SIGTERM)
-            for child in children:
-                child.wait()
-        for child in children:
-            if child.returncode:
-                errors = child.errors  # type: ignore[attr-defined]
-                tally.fail(kind, f"{kind}: a process ended with {child.returncode}\n{''.join(errors)[-2000:]}")
-        if count or tally.mismatches[kind]:
-            return
-
-
-def _read(number: int, child: subprocess.Popen[str], lines: Queue[tuple[int, str | None]]) -> None:
-    assert child.stdout is not None
-    for text in child.stdout:
-        if text.startswith("{"):
-            lines.put((number, text))
-    lines.put((number, None))
+                self.tally.add(line)
+                self.show(kind)
+        except KeyboardInterrupt:
+            for worker in workers:
+                worker.end()
+            while not lines.empty():
+                if text := lines.get()[1]:
+                    self.tally.add(json.loads(text))
+            raise
+        for worker in workers:
+            worker.process.wait()
+            if code := worker.end():
+                self.tally.fail(kind, f"{kind}: a process ended with {code}\n{worker.errors[-2000:]}")
 
 
 def table(tally: Tally, seconds: dict[str, float]) -> Table:
@@ -139,18 +173,15 @@ def main(
     seed: Annotated[int | None, typer.Option(help="The first case; default: new ones each time.")] = None,
     keep: Annotated[Path, typer.Option(help="Where failures go.")] = Path("tests/engine/cases/fuzz"),
     count: Annotated[int, typer.Option(help="Cases a process and kind; 0: as many as there is time for.")] = 0,
-    processes: Annotated[int, typer.Option(help="How many at once.")] = 2,
+    processes: Annotated[int, typer.Option(help="How many at once.", min=1)] = 2,
 ) -> None:
     kinds = kind or list(SHARES)
     if unknown := sorted(set(kinds) - SHARES.keys()):
         raise typer.BadParameter(f"unknown kind: {', '.join(unknown)}", param_hint="--kind")
     first = int(time.time()) * 1000 % LARGE if seed is None else seed
-    if seed is None and processes:
-        first -= first % processes
     console = Console()
-    tally, seconds = Tally(), dict.fromkeys(kinds, 0.0)
+    tally, seconds, stopped = Tally(), dict.fromkeys(kinds, 0.0), False
     console.print(f"from seed {first}")
-    stopped = False
     with console.status("starting") as status:
 
         def show(now: str) -> None:
@@ -158,11 +189,11 @@ def main(
                 f"kind {now}: {tally.cases[now]} cases, {tally.merges[now]} merges, {tally.mismatches[now]} mismatches"
             )
 
+        search = Search(first, processes, count, keep, tally, show)
         for now in kinds:
             started = time.monotonic()
-            share = minutes * 60 * SHARES[now] / sum(SHARES[each] for each in kinds)
             try:
-                run(now, share, first, processes, count, keep, tally, show)
+                search.run(now, minutes * 60 * SHARES[now] / sum(SHARES[each] for each in kinds))
             except KeyboardInterrupt:
                 stopped = True
             seconds[now] = time.monotonic() - started
@@ -170,7 +201,7 @@ def main(
                 break
     console.print(table(tally, seconds))
     if tally.compared:
-        console.print(f"{tally.compared} cases had equal results for two hash seeds or are listed below")
+        console.print(f"{tally.compared} cases of kind a were compared between two hash seeds")
     for reason, number in sorted(tally.explained.items()):
         console.print(f"explained, {number} ops: {reason}")
     for failure in tally.failures:

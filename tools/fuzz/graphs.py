@@ -56,7 +56,9 @@ READS = ("ReadVariableOp", "ResourceGather", "VariableShape", "LookupTableFindV2
 WRITES = ("AssignVariableOp", "AssignAddVariableOp", "ResourceScatterAdd", "LookupTableInsertV2", "StatefulUniform")
 AMBIENT = ("RandomUniform", "PrintV2", "Timestamp")
 PURE = ("Neg", "Exp", "Identity", "AddV2", "Sub", "Maximum", "Split", "Const", "NoOp")
-MEMORY = (*("ReadVariableOp",) * 3, "ResourceGather", "AssignVariableOp", "AssignAddVariableOp", "Neg", "LookupTableFindV2")  # fmt: skip
+MEMORY = (
+    *("ReadVariableOp",) * 3, "ResourceGather", "AssignVariableOp", "AssignAddVariableOp", "Neg", "LookupTableFindV2",
+)  # fmt: skip
 CHAINED = (*("ReadVariableOp",) * 6, "LookupTableSizeV2", "AssignVariableOp", "AssignVariableOp")
 EVERYTHING = (*READS, *READS, "ReadVariableOp", *WRITES, *AMBIENT, *PURE, "Neg", "AddV2", *CALLS, *CALLS[::2])
 ARGUMENTS = {"x": "x", "a": "v", "b": "v", "t": "t"}

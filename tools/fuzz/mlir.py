@@ -100,11 +100,16 @@ def _without_writing_bodies(step: Step) -> Step:
     return replace(step, blocks=blocks)
 
 
+_READING_CALLS = "calls, branches and loops that only read; MLIR takes each for a write"
+_TABLES = "table reads, which MLIR takes for writes"
+_WRITING_BODIES = "reads around a body that writes other state; MLIR takes it to write all"
+_WAITS = "control inputs without an effect, which MLIR drops or turns into an order"
+_RECOMPUTED = "control inputs without an effect, which may hold a recomputation back"
 REASONS: tuple[tuple[str, str, Explains], ...] = (
-    ("calls, branches and loops that only read; MLIR takes each for a write", TFREUSE, _hang_from(CALLS)),
-    ("table reads, which MLIR takes for writes", TFREUSE, _hang_from(TABLES)),
-    ("reads around a body that writes other state; MLIR takes it to write all", TFREUSE, _gone_without(_without_writing_bodies)),
-    ("control inputs without an effect, which MLIR drops or turns into an order", TFREUSE, _gone_without(_without_waits)),
-    ("control inputs without an effect, which may hold a recomputation back", MLIR, _gone_without(_without_waits)),
-)  # fmt: skip
+    (_READING_CALLS, TFREUSE, _hang_from(CALLS)),
+    (_TABLES, TFREUSE, _hang_from(TABLES)),
+    (_WRITING_BODIES, TFREUSE, _gone_without(_without_writing_bodies)),
+    (_WAITS, TFREUSE, _gone_without(_without_waits)),
+    (_RECOMPUTED, MLIR, _gone_without(_without_waits)),
+)
 """Why one of the two merges what the other keeps; a difference without a reason is a mismatch."""

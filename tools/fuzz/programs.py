@@ -113,9 +113,7 @@ def _model(steps: tuple[Step, ...]) -> Any:
     model = tf.Module()
     model.weights, model.rows, model.table = state.weights, state.rows, state.table
     model.parts = [state.reader, state.writer]
-    model.run = tf.function(
-        lambda x: tf.stack(interpreter.block(steps, [x])), autograph=False, input_signature=[SPEC]
-    )
+    model.run = tf.function(lambda x: tf.stack(interpreter.block(steps, [x])), autograph=False, input_signature=[SPEC])
     model.export = tf.function(state.table.export, input_signature=[])
     return model
 

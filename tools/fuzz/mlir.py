@@ -88,8 +88,8 @@ def _without_waits(step: Step) -> Step:
     return replace(step, kind="inline") if step.kind == "after" else step
 
 
-def _without_writing_bodies(step: Step) -> Step:
-    if step.kind == "writer":
+def _without_bodies_effects(step: Step) -> Step:
+    if step.kind in ("reader", "writer"):
         return replace(step, kind="skip")
     if step.kind not in ("cond", "loop"):
         return step
@@ -102,13 +102,13 @@ def _without_writing_bodies(step: Step) -> Step:
 
 _READING_CALLS = "calls, branches and loops that only read; MLIR takes each for a write"
 _TABLES = "table reads, which MLIR takes for writes"
-_WRITING_BODIES = "reads around a body that writes other state; MLIR takes it to write all"
+_WRITING_BODIES = "reads around a call or body that reads them or writes other state; MLIR takes it to write all"
 _WAITS = "control inputs without an effect, which MLIR drops or turns into an order"
 _RECOMPUTED = "control inputs without an effect, which may hold a recomputation back"
 REASONS: tuple[tuple[str, str, Explains], ...] = (
     (_READING_CALLS, TFREUSE, _hang_from(CALLS)),
     (_TABLES, TFREUSE, _hang_from(TABLES)),
-    (_WRITING_BODIES, TFREUSE, _gone_without(_without_writing_bodies)),
+    (_WRITING_BODIES, TFREUSE, _gone_without(_without_bodies_effects)),
     (_WAITS, TFREUSE, _gone_without(_without_waits)),
     (_RECOMPUTED, MLIR, _gone_without(_without_waits)),
 )

@@ -24,6 +24,8 @@ EXACT = PRESETS["exact"]
 PIPELINES = (*(EXACT,) * 6, "dedupe-reads", "cse,dce", "cse{ops=Neg+AddV2},dce", "dedupe-reads,dce,cse,dce")
 LIMIT = 400
 """Schedules' intermediate states: a case with more is left to the proof alone."""
+STEPS = 120
+"""Steps of a case with its calls expanded: one with more is left to the proof alone."""
 WORLDS = 3
 EVERY = 6
 """One case in so many is also run with a constant hash, a second time, and in another order of nodes."""
@@ -88,6 +90,8 @@ def _seen(before: Module, after: Module, aliased: bool, fed: bool) -> str:
     for one, other in [(before, after), *([(_unfed(before), _unfed(after))] if fed else [])]:
         for resources in _resources(one.graphs[""], aliased):
             programs = expand(one, "", resources), expand(other, "", resources)
+            if len(programs[0].steps) > STEPS:
+                continue
             for world in range(WORLDS if programs[0].has_branches() else 1):
                 terms: dict[Term, int] = {}
                 try:

@@ -5,6 +5,8 @@ PYTHON ?= python3
 TENSORFLOW ?= cpu
 # How many processes share the tests.
 WORKERS ?= 2
+# How long `make fuzz` searches.
+MINUTES ?= 10
 
 # Nothing is written outside the project, by pip, Keras or a test either.
 export TMPDIR := $(CURDIR)/.venv/tmp
@@ -13,7 +15,7 @@ export KERAS_HOME := $(CURDIR)/.venv/keras
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test check bench bench-scale reference format clean
+.PHONY: help .venv demo test check bench bench-scale fuzz reference format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +41,9 @@ bench: .venv/.installed  ## Time programs with duplicate work (ARGS="--quick")
 
 bench-scale: .venv/.installed  ## Time the engine on graphs of growing size (ARGS="--nodes 1000")
 	.venv/bin/python -m tools.bench.scale $(ARGS)
+
+fuzz: .venv/.installed  ## Search with random programs for wrong rewrites (MINUTES=10)
+	.venv/bin/python -m tools.fuzz --minutes $(MINUTES) $(ARGS)
 
 reference: .venv/.installed  ## Write the generated pages of the documentation
 	.venv/bin/python -m tools.reference

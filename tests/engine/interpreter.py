@@ -2,6 +2,10 @@
 
 It shares nothing with the engine but the text form's data classes: op effects, call inlining and reachability are
 its own. Values are terms, so two results are equal only if they were computed alike from the same states.
+
+Branches and loops are expanded as well, loops for a few rounds; each step of a branch has *guards*, and runs only
+where they hold. Which way a predicate goes is drawn for its term and the *world* given, so that equal predicates go
+the same way in both programs.
 """
 
 from __future__ import annotations
@@ -9,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
+from zlib import crc32
 
-from tfreuse.ir.attrs import Attrs
+from tfreuse.ir.attrs import Attrs, Func
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.text import print_attrs
 from tfreuse.testing.schemas import snapshot
@@ -43,11 +48,19 @@ COMMUTING = {"AddV2", "Mul", "LogicalAnd", "LogicalOr"}
 COMMUTING_INTEGERS = {"Maximum", "Minimum"}
 SILENT = {"_output_shapes", "_class", "_has_manual_control_dependencies"}
 MAX_DEPTH = 8
+ROUNDS = 2
+"""How often a loop runs at most."""
 PORTS = 3
 """Outputs that every step is taken to have."""
+CHOICE = "(choice)"
+"""The op of a step that gives its second operand where its first is true, else its third."""
+NOTHING = -1
+"""What a step gives that does not run."""
 
 Term = tuple[object, ...]
 Number = Callable[[Term], int]
+Guards = tuple[tuple[tuple[int, int], bool], ...]
+"""Predicates, as (step, port), and which way each must go."""
 
 
 class TooManySchedules(Exception):
@@ -60,7 +73,7 @@ class UnknownHere(Exception):
 
 @dataclass
 class Step:
-    """A node of the module with all calls expanded; `state` is what it reads or writes."""
+    """A node of the module with all calls expanded; `state` is what it reads or writes where its `guards` hold."""
 
     op: str
     attrs: str
@@ -68,6 +81,7 @@ class Step:
     waits: frozenset[int] = frozenset()
     state: str = ""
     constant: Term | None = None
+    guards: Guards = ()
 
 
 @dataclass
@@ -113,6 +127,10 @@ class Program:
                 if first.state == second.state and not (first.op in READS and second.op in READS):
                     yield one, other
 
+    def has_branches(self) -> bool:
+        """Whether what runs depends on the world."""
+        return any(step.guards for step in self.steps)
+
     def has_race(self) -> bool:
         """Whether two conflicting steps may run in either order."""
         above = self.ancestors()
@@ -141,10 +159,13 @@ def expand(module: Module, name: str, resources: Mapping[str, str]) -> Program:
     return program
 
 
-def outcomes(program: Program, terms: dict[Term, int], limit: int = 20_000) -> set[Term]:
+def outcomes(
+    program: Program, terms: dict[Term, int], limit: int = 20_000, world: int = 0, every: bool = True
+) -> set[Term]:
     """What can be seen of the program: its results and the last state of everything, for every schedule.
 
-    `terms` numbers the terms; two programs to be compared must share it.
+    `terms` numbers the terms; two programs to be compared must share it. With `every` off, a step that nothing can
+    race with any more runs at once, which leaves out schedules that give no other outcome.
 
     Raises:
         TooManySchedules: if there are more than `limit` intermediate states.
@@ -155,6 +176,15 @@ def outcomes(program: Program, terms: dict[Term, int], limit: int = 20_000) -> s
     for index in live:
         for source in {source for source, _ in steps[index].inputs} | steps[index].waits:
             users[source].append(index)
+    rivals: dict[int, list[int]] = {}
+    if not every:
+        above = program.ancestors()
+        rivals = {index: [] for index in live if steps[index].state}
+        for one, other in program.conflicts():
+            if one not in above[other]:
+                rivals[one].append(other)
+            if other not in above[one]:
+                rivals[other].append(one)
 
     def number(term: Term) -> int:
         return terms.setdefault(term, len(terms))
@@ -166,12 +196,13 @@ def outcomes(program: Program, terms: dict[Term, int], limit: int = 20_000) -> s
             moved = False
             for index in sorted(live - values.keys()):
                 step = steps[index]
-                if (
-                    not step.state
-                    and all(source in values for source, _ in step.inputs)
-                    and step.waits <= values.keys()
-                ):
-                    values[index] = _evaluate(step, values, number)
+                if not all(source in values for source, _ in step.inputs) or not step.waits <= values.keys():
+                    continue
+                if step.guards and not all(_holds(values, *guard, world) for guard in step.guards):
+                    values[index] = (NOTHING,) * PORTS
+                    moved = True
+                elif not step.state:
+                    values[index] = _evaluate(step, values, number, world)
                     moved = True
 
     start: dict[int, tuple[int, ...]] = {}
@@ -193,6 +224,9 @@ def outcomes(program: Program, terms: dict[Term, int], limit: int = 20_000) -> s
             results = tuple((label, values[step][port]) for label, (step, port) in sorted(program.results.items()))
             found.add((results, tuple(sorted(states.items()))))
             continue
+        if not every:
+            alone = (index for index in ready if all(rival in values for rival in rivals[index]))
+            ready = [found for found in [next(alone, None)] if found is not None] or ready
         for index in ready:
             after, new_states = dict(values), dict(states)
             after[index] = _access(steps[index], values, new_states, number)
@@ -226,6 +260,7 @@ def _expand_body(
     waits: frozenset[int],
     program: Program,
     depth: int = 0,
+    guards: Guards = (),
 ) -> dict[str, list[tuple[int, int]]]:
     """Adds the steps of `graph`; gives for each node its outputs as (step, port)."""
     if depth > MAX_DEPTH:
@@ -235,13 +270,14 @@ def _expand_body(
             continue
         inputs = [index[value.node][value.port] for value in node.inputs]
         before = waits.union(*({step for step, _ in index[control]} for control in node.controls))
-        called = node.attrs.value("f")
-        if called is not None and called.name in module.graphs:
-            index[node.name] = _expand_call(module, module.graphs[called.name], inputs, before, program, depth + 1)
+        bodies = [module.graphs.get(function.name) for function in _called(node)]
+        if bodies and None not in bodies:
+            inside = _Inside(module, program, depth + 1, guards, before | {step for step, _ in inputs})
+            index[node.name] = inside.expand([body for body in bodies if body is not None], inputs)
             continue
         schema = snapshot().get(node.op)
         attrs = print_attrs(Attrs({**(schema.defaults if schema else {}), **node.attrs.updated(dict.fromkeys(SILENT))}))
-        step = Step(node.op, attrs, tuple(inputs), before)
+        step = Step(node.op, attrs, tuple(inputs), before, guards=guards)
         if node.op in ("VarHandleOp", "HashTableV2"):
             step = Step("", "", (), before, constant=("resource", node.attrs.value("shared_name", b"").decode()))
         elif node.op in READS | WRITES:
@@ -253,27 +289,76 @@ def _expand_body(
     return index
 
 
-def _expand_call(
-    module: Module,
-    body: Graph,
-    inputs: list[tuple[int, int]],
-    before: frozenset[int],
-    program: Program,
-    depth: int,
-) -> list[tuple[int, int]]:
-    entry = frozenset(before | {step for step, _ in inputs})
-    arguments = {name: [source] * PORTS for name, source in zip(body.arguments, inputs, strict=True)}
-    inner = _expand_body(module, body, arguments, entry, program, depth)
-    ran = {step for _, value in body.outputs for step, _ in inner[value.node]}
-    ran |= {step for _, node in body.control_outputs for step, _ in inner[node]}
-    results = []
-    for _, value in body.outputs:
-        program.steps.append(Step("Identity", "", (inner[value.node][value.port],), entry | ran))
-        results.append((len(program.steps) - 1, 0))
-    if not results:
-        program.steps.append(Step("NoOp", "", (), entry | ran))
-        results.append((len(program.steps) - 1, 0))
-    return results
+def _called(node: Node) -> list[Func]:
+    """The bodies of a call; those of a branch, the true one first; the condition and the body of a loop."""
+    names = [("f",), ("then_branch", "else_branch"), ("cond", "body")]
+    return next((found for keys in names if all(found := [node.attrs.value(key) for key in keys])), [])
+
+
+@dataclass
+class _Inside:
+    """Expands what one call, branch or loop runs; `ran` are all steps that must be done before it is."""
+
+    module: Module
+    program: Program
+    depth: int
+    guards: Guards
+    ran: frozenset[int]
+
+    def expand(self, bodies: list[Graph], inputs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        if len(bodies) == 1:
+            results = self.body(bodies[0], inputs, self.guards)
+        elif len(bodies[0].arguments) == len(inputs):
+            results = self.loop(bodies[0], bodies[1], inputs)
+        else:
+            results = self.branches(bodies[0], bodies[1], inputs)
+        steps = [Step("Identity", "", (result,), self.ran, guards=self.guards) for result in results]
+        return self.add(steps or [Step("NoOp", "", (), self.ran, guards=self.guards)])
+
+    def add(self, steps: list[Step]) -> list[tuple[int, int]]:
+        first = len(self.program.steps)
+        self.program.steps += steps
+        return [(first + number, 0) for number in range(len(steps))]
+
+    def body(self, body: Graph, inputs: list[tuple[int, int]], guards: Guards) -> list[tuple[int, int]]:
+        arguments = {name: [source] * PORTS for name, source in zip(body.arguments, inputs, strict=True)}
+        inner = _expand_body(self.module, body, arguments, self.ran, self.program, self.depth, guards)
+        self.ran |= {step for _, value in body.outputs for step, _ in inner[value.node]}
+        self.ran |= {step for _, node in body.control_outputs for step, _ in inner[node]}
+        return [inner[value.node][value.port] for _, value in body.outputs]
+
+    def branches(self, yes: Graph, no: Graph, inputs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        predicate, *operands = inputs
+        one = self.body(yes, operands, (*self.guards, (predicate, True)))
+        other = self.body(no, operands, (*self.guards, (predicate, False)))
+        return self.choices(predicate, one, other)
+
+    def loop(self, condition: Graph, body: Graph, inputs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        guards, values = self.guards, inputs
+        for _ in range(ROUNDS):
+            (predicate,) = self.body(condition, values, guards)
+            guards = (*guards, (predicate, True))
+            values = self.choices(predicate, self.body(body, values, guards), values)
+        self.body(condition, values, guards)
+        return values
+
+    def choices(
+        self, predicate: tuple[int, int], one: list[tuple[int, int]], other: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """The results of two ways; what both give alike, such as a handle, stays what it is."""
+        pairs = list(zip(one, other, strict=True))
+        made = iter(self.add([Step(CHOICE, "", (predicate, *pair), self.ran, guards=self.guards) for pair in pairs]))
+        return [pair[0] if pair[0] == pair[1] else choice for pair, choice in zip(pairs, made, strict=True)]
+
+
+def _holds(values: Mapping[int, tuple[int, ...]], predicate: tuple[int, int], wanted: bool, world: int) -> bool:
+    value = values[predicate[0]][predicate[1]]
+    return value != NOTHING and _decided(value, world) == wanted
+
+
+def _decided(value: int, world: int) -> bool:
+    """Which way a predicate of this value goes."""
+    return value != NOTHING and bool(crc32(b"%d %d" % (value, world)) & 1)
 
 
 def _resource(program: Program, source: tuple[int, int]) -> str:
@@ -285,12 +370,14 @@ def _resource(program: Program, source: tuple[int, int]) -> str:
     return str(step.constant[1])
 
 
-def _evaluate(step: Step, values: Mapping[int, tuple[int, ...]], number: Number) -> tuple[int, ...]:
+def _evaluate(step: Step, values: Mapping[int, tuple[int, ...]], number: Number, world: int) -> tuple[int, ...]:
     operands = [values[source][port] for source, port in step.inputs]
     if step.constant is not None:
         return (number(step.constant),) * PORTS
     if step.op == "Identity":
         return (operands[0],) * PORTS
+    if step.op == CHOICE:
+        return (operands[1 if _decided(operands[0], world) else 2],) * PORTS
     if step.op in COMMUTING or (step.op in COMMUTING_INTEGERS and "int" in step.attrs):
         operands.sort()
     return tuple(number((step.op, step.attrs, port, *operands)) for port in range(PORTS))

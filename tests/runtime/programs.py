@@ -38,14 +38,14 @@ class Step:
         return f"{self.kind}({self.operands[0]}, {self.operands[1]}, {self.number}){inside}"
 
 
-def generate(seed: int) -> tuple[Step, ...]:
+def generate(seed: int, least: int = 10, most: int = 14) -> tuple[Step, ...]:
     """The program of a seed: a run of statements, of which about half repeat an earlier one."""
-    return _block(random.Random(seed), 1, 0)
+    return _block(random.Random(seed), 1, 0, least, most)
 
 
-def _block(rng: random.Random, known: int, depth: int) -> tuple[Step, ...]:
+def _block(rng: random.Random, known: int, depth: int, least: int = 2, most: int = 4) -> tuple[Step, ...]:
     steps: list[Step] = []
-    for _ in range(rng.randint(10, 14) if depth == 0 else rng.randint(2, 4)):
+    for _ in range(rng.randint(least, most)):
         if steps and rng.random() < 0.5:
             steps.append(rng.choice(steps))
             continue
@@ -118,6 +118,10 @@ class Interpreter:
             values.append(getattr(self, step.kind)(step, one, other, values))
         return values[first:]
 
+    def skip(self, step: Step, one: Any, other: Any, _: Any) -> Any:
+        """What a statement becomes that is taken out of a program."""
+        return one
+
     def add(self, step: Step, one: Any, other: Any, _: Any) -> Any:
         return clipped(one + other)
 
@@ -187,6 +191,10 @@ class Interpreter:
         with tf.control_dependencies([one]):
             return self.block(step.blocks[0], values[: step.known])[-1]
 
+    def inline(self, step: Step, one: Any, other: Any, values: list[Any]) -> Any:
+        """What `after` becomes where nothing is to wait."""
+        return self.block(step.blocks[0], values[: step.known])[-1]
+
     def cond(self, step: Step, one: Any, other: Any, values: list[Any]) -> Any:
         branches = [lambda block=block: self.block(block, values[: step.known])[-1] for block in step.blocks]
         return tf.cond(tf.reduce_sum(one) > float(step.number), *branches)
@@ -200,7 +208,12 @@ class Interpreter:
 
 def run(seed: int, decorate: Callable[..., Any], calls: int = 2) -> tuple[dict[str, Any], Any]:
     """What can be seen of a program's run with a decorator that is called as tf.function is; and the function."""
-    steps, state = generate(seed), State()
+    return run_steps(generate(seed), decorate, calls)
+
+
+def run_steps(steps: tuple[Step, ...], decorate: Callable[..., Any], calls: int = 2) -> tuple[dict[str, Any], Any]:
+    """The same for the program of these statements."""
+    state = State()
     interpreter = Interpreter(state)
     function = decorate(lambda x: tf.stack(interpreter.block(steps, [x])), autograph=False)
     seen: dict[str, Any] = {}
@@ -213,3 +226,13 @@ def run(seed: int, decorate: Callable[..., Any], calls: int = 2) -> tuple[dict[s
         seen[f"values {call}"] = values.numpy()
         seen[f"slopes {call}"] = [None if slope is None else tf.convert_to_tensor(slope).numpy() for slope in slopes]
     return {**seen, **state.final()}, function
+
+
+def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
+    """What differs; 0.0 and -0.0 count as equal, because sums of gradients are made in another order."""
+    found = [f"{name} is there once" for name in expected.keys() ^ actual.keys()]
+    for name in expected.keys() & actual.keys():
+        pairs = list(zip(tf.nest.flatten(expected[name]), tf.nest.flatten(actual[name]), strict=True))
+        if not all(one is other or np.array_equal(one, other, equal_nan=True) for one, other in pairs):
+            found.append(f"{name}: {expected[name]} became {actual[name]}")
+    return found

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfreuse
-from tests.runtime.programs import BLOCKS, PURE, READS, WRITES, Step, generate, run
+from tests.runtime.programs import BLOCKS, PURE, READS, WRITES, Step, differences, generate, run
 
 SEEDS = range(40)
 
@@ -20,16 +18,6 @@ SEEDS = range(40)
 def merged() -> Counter[str]:
     """How many of each op type the programs of this module merged."""
     return Counter()
-
-
-def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
-    """What differs; 0.0 and -0.0 count as equal, because sums of gradients are made in another order."""
-    found = [f"{name} is there once" for name in expected.keys() ^ actual.keys()]
-    for name in expected.keys() & actual.keys():
-        pairs = list(zip(tf.nest.flatten(expected[name]), tf.nest.flatten(actual[name]), strict=True))
-        if not all(one is other or np.array_equal(one, other, equal_nan=True) for one, other in pairs):
-            found.append(f"{name}: {expected[name]} became {actual[name]}")
-    return found
 
 
 @pytest.mark.parametrize("seed", SEEDS)

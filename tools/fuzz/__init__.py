@@ -1,0 +1,1 @@
+"""Random programs, judged by oracles that share nothing with the engine: `python -m tools.fuzz`."""

@@ -26,13 +26,14 @@ def run_proved(
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,
     proof: bool = True,
+    time_limit: float | None = None,
 ) -> Result:
     """`run_pipeline`, and a proof of every graph that it changed (not with `proof=False`).
 
     Raises:
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
-    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures)
+    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures, time_limit)
     if proof:
         check_result(result, raise_failures)
     return result

@@ -107,7 +107,7 @@ def test_the_report_is_made_before_the_target(model: Path, monkeypatch: pytest.M
     def build() -> dict[str, Any]:
         raise error
 
-    monkeypatch.setattr(saved_model, "make_report", lambda *args: Report(build))
+    monkeypatch.setattr(saved_model, "make_report", lambda *args, **options: Report(build))
     expected = r"model is damaged: an edge" if isinstance(error, GraphError) else "a bug"
     with pytest.raises(ValueError, match=expected):
         tfreuse.optimize_saved_model(model, model.parent / "small")

@@ -161,7 +161,7 @@ def optimize_graph_file(
         report.to_dict()  # whatever may fail has to do so before the target is there
     if target is not None:
         data = serialize(graph_def, target)
-        with written_whole(target) as fresh:
+        with written_whole(target, overwrite) as fresh:
             files.write_bytes(fresh, data)
     return report
 

@@ -110,7 +110,7 @@ def optimize_saved_model(
             report.to_dict()
 
     if target is not None:
-        folder.write(target, check)
+        folder.write(target, check, overwrite)
     else:
         check()
     return report

@@ -49,8 +49,8 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
             continue
         try:
             refusal = prove(found.before, found.after, witness_of(found), touches, result.ops)
-        except Exception as error:  # noqa: BLE001  # nothing is proved of edits without sense
-            refusal = Refusal("", f"the proof failed ({type(error).__name__}: {error})")
+        except Exception as crash:  # noqa: BLE001  # nothing is proved of edits without sense
+            refusal = Refusal("", f"the proof failed ({type(crash).__name__}: {crash})")
         if refusal is None:
             continue
         error = ProofError(name, refusal.node, refusal.reason)

@@ -15,7 +15,7 @@ export KERAS_HOME := $(CURDIR)/.venv/keras
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test check bench bench-scale fuzz reference format clean
+.PHONY: help .venv demo test check bench bench-scale fuzz mutate reference format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ check: .venv/.installed  ## Run what is quick, before a commit: lint, types, imp
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/python -m pytest -q tests/engine
+
+mutate: .venv/.installed  ## Optimise 10,000 damaged models, which takes minutes (ARGS="--count 500 --seed 7")
+	.venv/bin/python -m tools.mutate $(ARGS)
 
 bench: .venv/.installed  ## Time programs with duplicate work (ARGS="--quick")
 	.venv/bin/python -m tools.bench.run $(ARGS)

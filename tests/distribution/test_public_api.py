@@ -26,13 +26,13 @@ FUNCTIONS = {
     "optimize_graph_def": (
         "(graph_def: Any, *, outputs: Iterable[str], inputs: Iterable[str] = (), "
         "pipeline: str | Pipeline | None = None, preset: str = exact, proof: bool = True, verify: int = 0, "
-        "feeds: FeedSource | None = None) -> tuple[Any, Report]"
+        "feeds: FeedSource | None = None, time_limit: float | None = None) -> tuple[Any, Report]"
     ),
     "optimize_saved_model": (
         "(src: str | PathLike[str], dst: str | PathLike[str] | None, *, pipeline: str | Pipeline | None = None, "
         "preset: str = exact, tags: Iterable[str] | None = None, overwrite: bool = False, dry_run: bool = False, "
         "progress: Progress | None = None, proof: bool = True, verify: int = 0, "
-        "feeds: FeedSource | None = None) -> Report"
+        "feeds: FeedSource | None = None, time_limit: float | None = None) -> Report"
     ),
 }
 

@@ -11,6 +11,8 @@ from typing import Any
 from tfreuse.bridge.load import tensorflow
 from tfreuse.errors import InputError
 
+_DEEPEST = 30
+
 
 def gfile() -> Any:
     """`tf.io.gfile`."""
@@ -80,36 +82,85 @@ def check_target(source: str, target: str, overwrite: bool) -> None:
             raise InputError(f"the target {target} exists; remove it or allow overwriting (--overwrite)")
 
 
+def below(folder: str, within: str = "") -> Iterator[tuple[str, bool]]:
+    """What is below a folder, links followed: each name, relative to it, and whether it is a folder.
+
+    Raises:
+        InputError: for a link that leads back to a folder around it.
+    """
+    if within.count("/") > _DEEPEST:
+        raise InputError(f"{folder} has too many folders in one another; does a link lead back?")
+    for name in sorted(gfile().listdir(os.path.join(folder, within) if within else folder)):
+        name = os.path.join(within, name.rstrip("/"))
+        is_folder = gfile().isdir(os.path.join(folder, name))
+        yield name, is_folder
+        if is_folder:
+            yield from below(folder, name)
+
+
+def stamps(folder: str) -> dict[str, tuple[int, int] | None]:
+    """The length and the time of the latest change of every file below a folder; None for what cannot be looked at."""
+    return {name: None if is_folder else stamp(os.path.join(folder, name)) for name, is_folder in below(folder)}
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """The file's length and the time of its latest change; None if it cannot be looked at."""
+    with suppress(tensorflow().errors.OpError):
+        found = gfile().stat(path)
+        return found.length, found.mtime_nsec
+    return None
+
+
 def copy_tree(source: str, target: str, skip: frozenset[str] = frozenset()) -> None:
-    """Copy a folder file by file; `skip` names entries of the top folder that stay behind."""
+    """Copy a folder file by file; `skip` names entries of the top folder that stay behind.
+
+    Raises:
+        InputError: if a copy is shorter than the file.
+    """
     files = gfile()
     files.makedirs(target)
-    for name in files.listdir(source):
-        name = name.rstrip("/")
-        if name in skip:
-            continue
+    for name, is_folder in below(source):
         here, there = os.path.join(source, name), os.path.join(target, name)
-        if files.isdir(here):
-            copy_tree(here, there)
+        if name.split("/")[0] in skip:
+            continue
+        if is_folder:
+            files.makedirs(there)
         else:
             files.copy(here, there)
+            _check_length(there, files.stat(here).length)
 
 
 def read_bytes(path: str) -> bytes:
     """The file's content.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if it cannot be read, or is written to meanwhile.
     """
-    with file_errors(f"cannot read {path}"), gfile().GFile(path, "rb") as file:
-        content: bytes = file.read()
+    with file_errors(f"cannot read {path}"):
+        before = stamp(path)
+        with gfile().GFile(path, "rb") as file:
+            content: bytes = file.read()
+        if stamp(path) != before:
+            raise InputError(f"{path} changed while it was read; try again when it is whole")
         return content
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file."""
+    """Write a file.
+
+    Raises:
+        InputError: if less than that arrived.
+    """
     with gfile().GFile(path, "wb") as file:
         file.write(content)
+    _check_length(path, len(content))
+
+
+def _check_length(path: str, length: int) -> None:
+    """A disk that is full need not say so."""
+    found = gfile().stat(path).length
+    if found != length:
+        raise InputError(f"cannot write {path}: {found} of {length} bytes arrived; is the disk full?")
 
 
 def remove(path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +15,8 @@ from tfreuse.errors import InputError
 
 BINARY, TEXT, SPLIT = "saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"
 FINGERPRINT = "fingerprint.pb"
+VARIABLES = "variables/variables."
+_SHARD = re.compile(r"data-(\d{5})-of-(\d{5})")
 
 
 class SavedModelFolder:
@@ -26,6 +29,8 @@ class SavedModelFolder:
     def __init__(self, path: str) -> None:
         self.path = path
         self.file = _find(path)
+        with files.file_errors(f"cannot read {path}"):
+            self._seen = files.stamps(path)
         content = files.read_bytes(os.path.join(path, self.file))
         self.proto = parse(_saved_model(), content, self.file, f"{path} is no SavedModel")
         if not self.proto.meta_graphs:
@@ -48,21 +53,48 @@ class SavedModelFolder:
             raise InputError(f"{self.path} has no graph {asked}; it has: {present}")
         return found
 
-    def write(self, target: str, check: Callable[[str], None] | None = None) -> None:
+    def check_unchanged(self) -> None:
+        """Check that the folder is still what it was when the model was read.
+
+        Raises:
+            InputError: naming the first file that is not.
+        """
+        with files.file_errors(f"cannot read {self.path}"):
+            now = files.stamps(self.path)
+        if now != self._seen:
+            name = min(name for name in now.keys() | self._seen if now.get(name, ()) != self._seen.get(name, ()))
+            raise InputError(f"{self.path} changed while it was read ({name}); try again when it is whole")
+
+    def check_variables(self) -> None:
+        """Check that the variables' index and all of its shards are there, as far as file names tell.
+
+        Raises:
+            InputError: naming the first that is missing.
+        """
+        names = [name.removeprefix(VARIABLES) for name in self._seen if name.startswith(VARIABLES)]
+        shards = {(int(found[1]), int(found[2])) for name in names if (found := _SHARD.fullmatch(name))}
+        counts = {count for _, count in shards} or {1}
+        missing = "index" if "index" not in names else min(_missing_shard(shards, count) for count in counts)
+        if missing and (shards or "index" in names or _has_variables(self.proto)):
+            raise InputError(f"{self.path} is not whole: {VARIABLES}{missing} is missing")
+
+    def write(self, target: str, check: Callable[[str], None] | None = None, overwrite: bool = True) -> None:
         """Write the edited model to `target`, everything beside the graph carried as it is.
 
         `check` is called with the folder while it is not yet the target, and prevents that by raising.
 
         Raises:
-            InputError: if the target cannot be written.
+            InputError: if a part of the source is missing or has changed, or the target cannot be written.
         """
-        with written_whole(target) as fresh:
+        self.check_variables()
+        with written_whole(target, overwrite) as fresh:
             files.copy_tree(self.path, fresh, skip=frozenset({self.file, FINGERPRINT}))
             files.write_bytes(os.path.join(fresh, self.file), serialize(self.proto, self.file))
             if files.gfile().exists(os.path.join(self.path, FINGERPRINT)) and _bears_fingerprinting(self.proto):
                 _write_fingerprint(self.path, fresh)
             if check is not None:
                 check(fresh)
+            self.check_unchanged()
 
 
 def check_replaced(target: str) -> None:
@@ -154,6 +186,18 @@ def _saved_model() -> Any:
     return saved_model_pb2.SavedModel()
 
 
+def _missing_shard(present: set[tuple[int, int]], count: int) -> str:
+    """The name of the first of `count` shards that is missing, or nothing."""
+    missing = (f"data-{number:05}-of-{count:05}" for number in range(count) if (number, count) not in present)
+    return next(missing, "")
+
+
+def _has_variables(proto: Any) -> bool:
+    """Whether TensorFlow would look for variables; the object graph tells (TensorFlow 1 wrote none)."""
+    nodes = (node for meta_graph in proto.meta_graphs for node in meta_graph.object_graph_def.nodes)
+    return any(node.HasField("variable") for node in nodes)
+
+
 def _bears_fingerprinting(proto: Any) -> bool:
     """Whether TensorFlow's fingerprinting, which ends the process where an attribute is missing, finds all of them."""
     needed = {"Const": ("dtype", "value"), "PartitionedCall": ("f",), "StatefulPartitionedCall": ("f",)}
@@ -181,4 +225,5 @@ def _write_fingerprint(source: str, target: str) -> None:
     fingerprint.uuid = ""
     seed = old.uuid.encode() + fingerprint.SerializeToString(deterministic=True)
     fingerprint.uuid = str(int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big"))
+    files.remove(path)  # not every store cuts off what was longer
     files.write_bytes(path, fingerprint.SerializeToString(deterministic=True))

@@ -1,8 +1,15 @@
-"""Writing through `tf.io.gfile`: a target appears whole or not at all, and what it replaces goes last."""
+"""Writing through `tf.io.gfile`: a target appears whole or not at all, and what it replaces goes last.
+
+A run works in a hidden folder of its own beside the target, `.NAME.tfreuse-*`, and holds a lock on it. The system drops
+the lock with the process, so a folder that a killed run left behind is known from one that is in use; the next run
+with that target removes it. Where nothing can be locked (stores, Windows) such folders stay.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,31 +17,97 @@ from contextlib import contextmanager, suppress
 from tfreuse.bridge import files
 from tfreuse.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+NEW, OLD = "target.new", "target.old"
+"""What becomes the target, and what was there before, in the hidden folder."""
+
 
 @contextmanager
-def written_whole(target: str) -> Iterator[str]:
+def written_whole(target: str, overwrite: bool) -> Iterator[str]:
     """A path beside `target` to write to; it becomes the target at the end, or goes if anything goes wrong.
 
     Raises:
-        InputError: if the target cannot be written.
+        InputError: if the target cannot be written, or exists by then without `overwrite`.
     """
     store = files.gfile()
     with files.file_errors(f"cannot write {target}"):
         place = target.rstrip("/") if "://" in target else os.path.realpath(target)  # a link goes on leading there
-        parent, name = os.path.split(place)
-        mark = f".{name[:50]}.tfreuse-{uuid.uuid4().hex[:12]}"
-        fresh, old = os.path.join(parent, f"{mark}.new"), os.path.join(parent, f"{mark}.old")
+        parent = os.path.dirname(place)
         missing = _missing(parent)
         try:
             store.makedirs(parent)
-            yield fresh
-            _put(fresh, place, old)
+            _sweep(place)
+            with _room(place) as room:
+                fresh = os.path.join(room, NEW)
+                yield fresh
+                with _locked(parent):
+                    if store.exists(place) and not overwrite:
+                        raise InputError(f"the target {target} exists by now; what was there is kept")
+                    _put(fresh, place, os.path.join(room, OLD))
         except BaseException:
-            _quietly(files.remove, fresh)
             for folder in missing:
                 _quietly(_remove_empty, folder)
             raise
-        _quietly(files.remove, old)
+        _sweep(place, replaced=True)
+
+
+@contextmanager
+def _room(place: str) -> Iterator[str]:
+    """A locked folder beside `place`, which goes in the end; if it was of no use, an old target in it stays."""
+    while True:
+        room = os.path.join(os.path.dirname(place), f"{_mark(place)}{uuid.uuid4().hex[:12]}")
+        files.gfile().makedirs(room)
+        with _locked(room):
+            if not files.gfile().exists(room):  # another run took it for one that is left over
+                continue
+            try:
+                yield room
+            except BaseException:
+                _quietly(files.remove, os.path.join(room, NEW))
+                _quietly(_remove_empty, room)
+                raise
+            _quietly(files.remove, room)
+            return
+
+
+def _mark(place: str) -> str:
+    """How the hidden folders for a target begin: no two targets share it, however long their names."""
+    name = os.path.basename(place)
+    return f".{name[:40]}.tfreuse-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}-"
+
+
+def _sweep(place: str, replaced: bool = False) -> None:
+    """Remove what killed runs left; an old target among it only once it is `replaced`."""
+    if "://" in place:
+        return
+    parent = os.path.dirname(place)
+    for name in os.listdir(parent):
+        if not re.fullmatch(re.escape(_mark(place)) + "[0-9a-f]{12}", name):
+            continue
+        room = os.path.join(parent, name)
+        with _locked(room, wait=False) as free:
+            if free and (replaced or not os.path.lexists(os.path.join(room, OLD))):
+                _quietly(files.remove, room)
+
+
+@contextmanager
+def _locked(folder: str, wait: bool = True) -> Iterator[bool]:
+    """Hold a folder's lock; False if another process does (without `wait`), or where there are no locks."""
+    number, held = None, False
+    try:
+        if fcntl is not None and "://" not in folder:
+            with suppress(OSError):
+                number = os.open(folder, os.O_RDONLY)
+                fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = True
+        yield held
+    finally:
+        if number is not None:
+            os.close(number)
 
 
 def _put(fresh: str, target: str, old: str) -> None:

@@ -46,6 +46,9 @@ Verify = Annotated[int, typer.Option("--verify", metavar="N", help="Run both mod
 Feeds = Annotated[
     list[str] | None, typer.Option("--feeds", metavar="FILE", help="With --verify: a .npz file to feed; repeatable.")
 ]
+Limit = Annotated[
+    float | None, typer.Option("--time-limit", metavar="SECONDS", help="Give up passes that take longer than that.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -81,9 +84,12 @@ def optimize(
     json: Json = False,
     verify: Verify = 0,
     feeds: Feeds = None,
+    time_limit: Limit = None,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
-    _run(src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json, verify, feeds)
+    _run(
+        src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json, verify, feeds, time_limit
+    )
 
 
 @app.command()
@@ -96,9 +102,10 @@ def inspect(
     inputs: Inputs = None,
     no_proof: Proof = False,
     json: Json = False,
+    time_limit: Limit = None,
 ) -> None:
     """Show what could be shared in SRC, and what not and why; nothing is written."""
-    _run(src, None, pipeline, preset, tags, outputs, inputs, no_proof, False, True, json)
+    _run(src, None, pipeline, preset, tags, outputs, inputs, no_proof, False, True, json, time_limit=time_limit)
 
 
 def _run(
@@ -115,6 +122,7 @@ def _run(
     json: bool,
     verify: int = 0,
     feeds: list[str] | None = None,
+    time_limit: float | None = None,
 ) -> None:
     """Do what was asked, then show the report; typer would end on an interrupt without a word."""
     done = "nothing was written"
@@ -123,7 +131,9 @@ def _run(
             raise errors.InputError("--pipeline and --preset exclude each other; give one of them")
         chosen = {"pipeline": pipeline, "preset": preset or "exact"}
         writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof, "verify": verify}
-        report = _report(src, dst, tags, outputs, inputs, {**chosen, **writing, "feeds": feeds or None})
+        report = _report(
+            src, dst, tags, outputs, inputs, {**chosen, **writing, "feeds": feeds or None, "time_limit": time_limit}
+        )
         if dst is not None and not dry_run:
             done = f"{dst} was written"
         _show(report, json, None if dry_run else dst)
@@ -142,10 +152,12 @@ def _report(
     from tfreuse.bridge.files import checked_path, is_graph_file
     from tfreuse.offline.graphs import optimize_graph_file
     from tfreuse.offline.saved_model import optimize_saved_model
+    from tfreuse.pipeline.limit import check_time_limit
     from tfreuse.pipeline.text import resolve_pipeline
 
     # A typing error is told before the seconds that TensorFlow takes.
     resolve_pipeline(options["pipeline"], options["preset"])
+    check_time_limit(options["time_limit"])
     checked_path(src, "source")
     _import_tensorflow()
     if is_graph_file(src):

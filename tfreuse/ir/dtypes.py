@@ -44,7 +44,7 @@ _SIZES: dict[int, int] = {
 
 def name_of(dtype: int) -> str:
     """`float` for 1, `float_ref` for 101, `type26` for a number that has no name."""
-    if dtype > 100:
+    if 100 < dtype <= 200:
         return name_of(dtype - 100) + "_ref"
     return NAMES.get(dtype, f"type{dtype}")
 

@@ -33,6 +33,7 @@ def optimize_graph_def(
     proof: bool = True,
     verify: int = 0,
     feeds: FeedSource | None = None,
+    time_limit: float | None = None,
 ) -> tuple[Any, Report]:
     """A copy of `graph_def` in which equal work is shared, and the report.
 
@@ -46,6 +47,7 @@ def optimize_graph_def(
         verify: run both graphs on so many generated feeds; nothing is run by default.
         feeds: with `verify`, the feeds to run instead: a `.npz` file or a mapping of arrays by the names of the
             inputs, or several.
+        time_limit: seconds that each pass may take; one that takes longer is given up, with a remark.
 
     Raises:
         InputError: if a name, an option or the graph cannot be used.
@@ -61,7 +63,7 @@ def optimize_graph_def(
             getattr(copy, name).CopyFrom(getattr(graph_def, name))
     steps = resolve_pipeline(pipeline, preset)
     fetched, fed = list(outputs), list(inputs)
-    result = _optimize(copy, fetched, fed, steps, "the graph", nodes=graph_def.node, proof=proof)
+    result = _optimize(copy, fetched, fed, steps, "the graph", None, graph_def.node, proof, time_limit)
     found = verify_graph_def(graph_def, copy, result, fetched, fed, verify, given) if verify else None
     return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps, verification=found)
 
@@ -125,10 +127,11 @@ def optimize_graph_file(
     proof: bool = True,
     verify: int = 0,
     feeds: FeedSource | None = None,
+    time_limit: float | None = None,
 ) -> Report:
     """Write to `dst` the graph of `src` with equal work shared; `.pb` is binary, `.pbtxt` is text.
 
-    `verify` and `feeds` are those of `optimize_graph_def`.
+    `verify`, `feeds` and `time_limit` are those of `optimize_graph_def`.
 
     Raises:
         InputError: if a path, a name, an option or the graph cannot be used.
@@ -150,7 +153,7 @@ def optimize_graph_file(
     before = type(graph_def)()
     if verify:
         before.CopyFrom(graph_def)
-    result = _optimize(graph_def, fetched, fed, steps, source, progress, proof=proof)
+    result = _optimize(graph_def, fetched, fed, steps, source, progress, None, proof, time_limit)
     found = verify_graph_def(before, graph_def, result, fetched, fed, verify, given) if verify else None
     model = {"kind": "GraphDef", "name": source, "target": target}
     report = make_report([result], model, steps, verification=found)
@@ -158,7 +161,7 @@ def optimize_graph_file(
         report.to_dict()  # whatever may fail has to do so before the target is there
     if target is not None:
         data = serialize(graph_def, target)
-        with written_whole(target) as fresh:
+        with written_whole(target, overwrite) as fresh:
             files.write_bytes(fresh, data)
     return report
 
@@ -186,6 +189,7 @@ def _optimize(
     progress: Progress | None = None,
     nodes: Any = None,
     proof: bool = True,
+    time_limit: float | None = None,
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
@@ -199,6 +203,7 @@ def _optimize(
         progress=progress,
         nodes=nodes,
         proof=proof,
+        time_limit=time_limit,
     )
     with damages(source):
         check_ports([*outputs, *inputs], result, source)

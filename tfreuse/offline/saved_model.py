@@ -33,6 +33,7 @@ def optimize_saved_model(
     proof: bool = True,
     verify: int = 0,
     feeds: FeedSource | None = None,
+    time_limit: float | None = None,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -54,6 +55,8 @@ def optimize_saved_model(
             is run by default.
         feeds: with `verify`, the feeds to run instead: a `.npz` file or a mapping, or several, with arrays named
             `SIGNATURE/INPUT`, or `INPUT` where there is one signature only.
+        time_limit: seconds that each pass may take over all graphs of one set of tags; a pass that takes longer is
+            given up, with a remark, and the model is written without what it did to the graph that it was at.
 
     Returns:
         The report.
@@ -88,6 +91,7 @@ def optimize_saved_model(
             skip=frozenset(names.frozen_functions),
             progress=progress,
             proof=proof,
+            time_limit=time_limit,
         )
         result.labels.update(names.labels)
         for name in sorted(names.frozen_functions):
@@ -106,7 +110,7 @@ def optimize_saved_model(
             report.to_dict()
 
     if target is not None:
-        folder.write(target, check)
+        folder.write(target, check, overwrite)
     else:
         check()
     return report

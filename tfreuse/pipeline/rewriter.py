@@ -47,9 +47,11 @@ class Rewriter:
         that are not congruent need a `lemma`, a key of the pass's `lemmas`.
 
         Raises:
-            GraphError: if a frozen or public node would vanish, or the survivor is itself merged away.
+            GraphError: if a frozen or public node would vanish, the survivor is itself merged away, or one of the
+                two does not exist.
         """
         graph = self.graph
+        self._require(duplicate, survivor)
         if survivor in self.forward or duplicate in self.forward or duplicate == survivor:
             raise GraphError(f"cannot merge {duplicate!r} into {survivor!r}: one of them is merged already")
         if duplicate in graph.frozen or duplicate in graph.arguments:
@@ -73,15 +75,21 @@ class Rewriter:
         """Remove a node that nothing uses.
 
         Raises:
-            GraphError: if something outside refers to it.
+            GraphError: if something outside refers to it, or it does not exist.
         """
+        self._require(name)
         if name in self.graph.roots:
             raise GraphError(f"cannot remove {name!r}: something outside refers to it")
         self._removed.add(name)
         self.journal.append(Edit("remove", name, "", self._by))
 
     def wait(self, name: str, control: str) -> bool:
-        """Let node `name` wait for node `control`; False if that was asked for before."""
+        """Let node `name` wait for node `control`; False if that was asked for before.
+
+        Raises:
+            GraphError: if one of the two does not exist.
+        """
+        self._require(name, control)
         waits = self._waits.get(name, frozenset())
         if control in waits:
             return False
@@ -125,6 +133,11 @@ class Rewriter:
             nodes[name] = node
         outputs = tuple((label, self._forwarded(value)) for label, value in self.graph.outputs)
         return self.graph.evolve(nodes, outputs, self._control_outputs())
+
+    def _require(self, *names: str) -> None:
+        for name in names:
+            if name not in self.graph.nodes:
+                raise GraphError(f"cannot edit {name!r}: there is no such node")
 
     def _forwarded(self, value: Value) -> Value:
         survivor = self.forward.get(value.node)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tfreuse.analysis.effects import Summaries
-from tfreuse.errors import GraphError
 from tfreuse.ir.graph import Graph, Module
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.graph_run import GraphRun
+from tfreuse.pipeline.limit import OutOfTime, check_time_limit, within
 from tfreuse.pipeline.rewriter import Edit
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark, Remarks
@@ -38,8 +39,10 @@ class Result:
     graphs: dict[str, GraphResult] = field(default_factory=dict)
     remarks: Remarks = field(default_factory=Remarks)
     seconds: dict[str, float] = field(default_factory=dict)
-    failures: list[Exception] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+    """Passes whose time is over."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -53,12 +56,21 @@ def run_pipeline(
     progress: Progress | None = None,
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,
+    time_limit: float | None = None,
 ) -> Result:
     """Run `pipeline` over every graph of `module` whose name is not in `skip`.
 
     A pass that raises, or that leaves a graph with a dangling edge or a cycle, is undone for that graph, with a
-    remark; the exception is kept in `failures`, or raised at once with `raise_failures`.
+    remark; the exception is kept in `failures`, or raised at once with `raise_failures`. `KeyboardInterrupt` is the
+    user's and goes through; any other exception, `SystemExit` among them, is the pass's own.
+
+    A pass that has spent `time_limit` seconds over all graphs is given up, with a remark: the graph that it was at is
+    left as it was, and those that follow do without that pass.
+
+    Raises:
+        InputError: if the time limit is no positive number.
     """
+    check_time_limit(time_limit)
     result = Result(module, module, ops, pipeline)
     summaries = Summaries(module, ops)
     graphs = dict(module.graphs)
@@ -66,34 +78,48 @@ def run_pipeline(
     for number, name in enumerate(names):
         if progress is not None:
             progress(name, number, len(names))
-        found = _run_graph(graphs[name], summaries, result, raise_failures)
+        found = _run_graph(graphs[name], summaries, result, raise_failures, time_limit)
         result.graphs[name] = found
         graphs[name] = found.after
     result.after = Module(graphs, module.opaque)
     return result
 
 
-def _run_graph(graph: Graph, summaries: Summaries, result: Result, raise_failures: bool) -> GraphResult:
+def _run_graph(
+    graph: Graph, summaries: Summaries, result: Result, raise_failures: bool, time_limit: float | None
+) -> GraphResult:
     run = GraphRun(graph, summaries)
+    untouched = GraphResult(graph, graph, [])
 
-    def failed(error: Exception, by: str) -> None:
+    def failed(error: BaseException, by: str, id: str = "pass-failed", detail: str = "") -> None:
         if raise_failures:
             raise error
         result.failures.append(error)
-        result.remarks.add(Remark("pass-failed", graph.name, (), f"{type(error).__name__}: {error}", by=by))
+        result.remarks.add(Remark(id, graph.name, (), detail or f"{type(error).__name__}: {error}", by=by))
 
     for step in result.pipeline:
-        started = time.perf_counter()
+        name, started, remarks = step.name(), time.perf_counter(), Remarks()
+        spent = result.seconds.get(name, 0.0)
+        if name in result.given_up:
+            continue
         try:
-            run.run(step, result.remarks)
-        except Exception as error:  # noqa: BLE001  # a pass may be third-party code: whatever it raises must not cost the model
-            failed(error, step.name())
-        result.seconds[step.name()] = result.seconds.get(step.name(), 0.0) + time.perf_counter() - started
+            within(None if time_limit is None else time_limit - spent, partial(run.run, step, remarks))
+        except KeyboardInterrupt:
+            raise
+        except OutOfTime as error:
+            result.given_up.add(name)
+            failed(error, name, "time-limit", f"not done within {time_limit} s; the graphs after this do without it")
+            return untouched
+        except BaseException as error:  # noqa: BLE001  # a pass may be third-party code: whatever it raises must not cost the model
+            failed(error, name)
+        finally:
+            result.seconds[name] = spent + time.perf_counter() - started
+        result.remarks.items.update(remarks.items)
     try:
         run.settle()
         if run.graph is not graph:
             check_graph(run.graph)
-    except GraphError as error:
+    except Exception as error:  # noqa: BLE001  # edits without sense may fail in any way
         failed(error, "the pipeline")
-        return GraphResult(graph, graph, [])
+        return untouched
     return GraphResult(graph, run.graph, run.journal, run.equal)

@@ -147,6 +147,12 @@ _ENTRIES = (
         "Please report it with the model or the function that showed it.",
     ),
     Entry(
+        "time-limit",
+        FAILURE,
+        "A pass did not come back within the time limit; the graph was left as it was.",
+        "Raise --time-limit, or leave the pass out of the pipeline. Report a pass of tfreuse that does not come back.",
+    ),
+    Entry(
         "proof-refused",
         FAILURE,
         "A rewrite was not proved to keep what the graph does; the graph was left as it was.",

@@ -49,5 +49,12 @@ class Remarks:
     items: dict[Remark, None] = field(default_factory=dict)
 
     def add(self, remark: Remark) -> None:
-        """Record one remark."""
+        """Record one remark.
+
+        Raises:
+            TypeError: if it is none, or its fields are not what they should be; a report could not be made of it.
+        """
+        texts = (remark.function, remark.detail, remark.field, remark.by, *remark.nodes)
+        if not isinstance(remark, Remark) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{remark!r} is no remark")
         self.items.setdefault(remark)

@@ -28,13 +28,14 @@ def run_proved(
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,
     proof: bool = True,
+    time_limit: float | None = None,
 ) -> Result:
     """`run_pipeline`, and a proof of every graph that it changed (not with `proof=False`).
 
     Raises:
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
-    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures)
+    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures, time_limit)
     if proof:
         check_result(result, raise_failures)
     return result
@@ -49,7 +50,10 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
     for name, found in result.graphs.items():
         if found.after is found.before:
             continue
-        refusal = prove(found.before, found.after, witness_of(found, lemmas), touches, result.ops)
+        try:
+            refusal = prove(found.before, found.after, witness_of(found, lemmas), touches, result.ops)
+        except Exception as crash:  # noqa: BLE001  # nothing is proved of edits without sense
+            refusal = Refusal("", f"the proof failed ({type(crash).__name__}: {crash})")
         if refusal is None:
             continue
         error = ProofError(name, refusal.node, refusal.reason)

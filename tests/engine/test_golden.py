@@ -16,7 +16,6 @@ NAMES = sorted(path.relative_to(CASES).with_suffix("").as_posix() for path in CA
 KNOWN_BUGS = {
     "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
     "races/one_variable_in_two_arguments": "two arguments are two resources, as for control dependencies",
-    "control_edges/beside_a_data_edge": "a control edge that a merge drops was an anchor: a second run merges more",
     "control_edges/recomputed_behind_a_reading_call": "a call that only reads holds no recomputation back",
 }
 """Cases that fail, with the reason; each is expected to fail until the engine is mended."""

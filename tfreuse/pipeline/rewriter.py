@@ -144,14 +144,16 @@ class Rewriter:
         return value if survivor is None else Value(survivor, value.port)
 
     def _redirected(self, node: Node) -> Node:
-        """The node on its survivors; an alias is bypassed by data edges, and a control edge beside a data edge goes."""
+        """The node on its survivors; an alias is bypassed.
+
+        A control edge that comes to stand beside a data edge stays: for what waits for this node it may be an anchor.
+        """
         forward = self.forward
         inputs = tuple(
             Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
         )
         controls = frozenset(forward.get(control, control) for control in node.controls)
-        moved = controls - node.controls
-        return node._replace(inputs=inputs, controls=controls - (moved & {value.node for value in inputs}))
+        return node._replace(inputs=inputs, controls=controls)
 
     def _recolocated(self, node: Node) -> Node:
         """Rewrites `loc:@duplicate` to the survivor, which stands on the same device."""

@@ -156,8 +156,6 @@ class Builder:
         if self.shape.ordered:
             needed = self.automatic(name, kinds, inputs)
             controls |= self.by_way(needed, {*controls, *(value.node for value in inputs)})
-        # A control edge beside a data edge is the known bug control_edges/beside_a_data_edge.
-        controls -= {value.node for value in inputs}
         sources = {*controls, *(value.node for value in inputs)}
         self.above[name] = sources.union(*(self.above.get(source, ()) for source in sources))
         self.nodes[name] = Node(name, op, tuple(inputs), frozenset(controls), attrs)

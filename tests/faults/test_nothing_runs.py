@@ -77,13 +77,14 @@ REFUSED = (
 )
 places = (*sys.path, sys.prefix, sys.base_prefix, "/proc", "/dev", "/etc", "/usr")
 libraries = [os.path.realpath(place) for place in places if place]
+here = os.getcwd() + os.sep  # which may lie in the environment's own folder
 
 def audit(event, args):
     if event in REFUSED and not importing():
         seen["forbidden"].append(event)
     if event == "open" and isinstance(args[0], (str, bytes)):
         path = os.path.realpath(os.fsdecode(args[0]))
-        if not any(path.startswith(library + os.sep) for library in libraries):
+        if path.startswith(here) or not any(path.startswith(library + os.sep) for library in libraries):
             seen["opened"].append(path)
 
 def importing():

@@ -65,16 +65,19 @@ class Congruence:
         self._is_ahead = False
         alone = alone.union(graph.arguments)
         members = self._number(graph, order, alone)
-        before = 0
-        while self._is_ahead and len(members) != before:
+        count = -1
+        while self._is_ahead and len(members) != count:
             # A group stands behind its members in the order: once more, by the number that it turned out to have.
-            before, self._earlier, self.number = len(members), self.number, {}
+            count, self._earlier, self.number = len(members), self.number, {}
             members = self._number(graph, order, alone)
-        self._classes = [names for names in members.values() if len(names) > 1]
+        self._classes = list(members.values())
         self._gone: frozenset[str] | set[str] = frozenset()
 
     def _number(self, graph: Graph, order: list[str], alone: frozenset[str]) -> dict[int, list[str]]:
-        """Fill `number`; gives the nodes of each number, barriers aside."""
+        """Fill `number`; gives the nodes of each number that two or more have.
+
+        A number is the place in `order` of the first node that has it.
+        """
         members: dict[int, list[str]] = {}
         found: dict[Hashable, int] = {}
         number = self.number
@@ -95,9 +98,9 @@ class Congruence:
             first = found.setdefault(key, own)
             number[name] = first
             if first != own:
-                members.setdefault(first, []).append(name)
-            else:
-                members[first] = [name]
+                if first not in members:
+                    members[first] = [order[first >> _PORT_BITS]]
+                members[first].append(name)
         return members
 
     def attributes(self, node: Node) -> Hashable:

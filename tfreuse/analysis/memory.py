@@ -52,11 +52,10 @@ class Memory:
         if has_frames or len(self._effect_names) > MAX_EFFECTS:
             self.states = {name: State(graph.nodes[name].controls, 0) for name in controlled}
             return
-        above: dict[str, int] = {}
-        if self._effect_names:
-            above = self._effect_ancestors(order)
+        self._bits = {name: 1 << index for index, name in enumerate(self._effect_names)}
+        self._above: dict[str, int] = {}
         for name in controlled:
-            self.states[name] = self._state(name, above)
+            self.states[name] = self._state(name)
 
     def of(self, name: str) -> State:
         """The state that node `name` sees, as far as control inputs tell; operands carry the rest."""
@@ -66,30 +65,39 @@ class Memory:
         """Names of the effects in a mask."""
         return [name for index, name in enumerate(self._effect_names) if mask >> index & 1]
 
-    def _effect_ancestors(self, order: list[str]) -> dict[str, int]:
-        """For each node its effect ancestors, itself included where it is one."""
-        bits = {name: 1 << index for index, name in enumerate(self._effect_names)}
-        above: dict[str, int] = {}
-        for name in order:
-            node = self._nodes[name]
+    def _effect_ancestors(self, name: str) -> int:
+        """The mask of the effects before a node, itself included where it is one; followed no further than is asked."""
+        above, nodes, bits = self._above, self._nodes, self._bits
+        work = [name] if bits else []
+        while work:
+            name = work[-1]
+            if name in above:
+                work.pop()
+                continue
+            node = nodes[name]
+            sources = [source for source, _ in node.inputs if source not in above]
+            sources += [control for control in node.controls if control not in above]
+            if sources:
+                work += sources
+                continue
             mask = bits.get(name, 0)
             for source, _ in node.inputs:
-                mask |= above.get(source, 0)
+                mask |= above[source]
             for control in node.controls:
-                mask |= above.get(control, 0)
-            if mask:
-                above[name] = mask
-        return above
+                mask |= above[control]
+            above[name] = mask
+            work.pop()
+        return above.get(name, 0)
 
-    def _state(self, name: str, above: dict[str, int]) -> State:
+    def _state(self, name: str) -> State:
         anchors: set[str] = set()
         mask = 0
         for control in self._nodes[name].controls:
             kind = self.kinds[control]
             if kind == EFFECT:
-                mask |= above[control]
+                mask |= self._effect_ancestors(control)
             elif kind == READ and self._looks_through:
-                mask |= above.get(control, 0)
+                mask |= self._effect_ancestors(control)
                 anchors |= self.of(control).anchors
             else:
                 anchors.add(control)

@@ -100,6 +100,11 @@ def _without_bodies_effects(step: Step) -> Step:
     return replace(step, blocks=blocks)
 
 
+def _without_branches(step: Step) -> Step:
+    return replace(step, kind="skip") if step.kind == "cond" else step
+
+
+_HELD = "operands of a branch, which stay apart so that it can be differentiated (docs/adr/0005)"
 _READING_CALLS = "calls, branches and loops that only read; MLIR takes each for a write"
 _TABLES = "table reads, which MLIR takes for writes"
 _WRITING_BODIES = "reads around a call or body that reads them or writes other state; MLIR takes it to write all"
@@ -111,5 +116,6 @@ REASONS: tuple[tuple[str, str, Explains], ...] = (
     (_WRITING_BODIES, TFREUSE, _gone_without(_without_bodies_effects)),
     (_WAITS, TFREUSE, _gone_without(_without_waits)),
     (_RECOMPUTED, MLIR, _gone_without(_without_waits)),
+    (_HELD, MLIR, _gone_without(_without_branches)),
 )
 """Why one of the two merges what the other keeps; a difference without a reason is a mismatch."""

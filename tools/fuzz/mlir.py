@@ -100,10 +100,15 @@ def _without_bodies_effects(step: Step) -> Step:
     return replace(step, blocks=blocks)
 
 
+def _without_writes(step: Step) -> Step:
+    return replace(step, kind="skip") if step.kind in WRITES else step
+
+
 def _without_branches(step: Step) -> Step:
     return replace(step, kind="skip") if step.kind == "cond" else step
 
 
+_OTHER_STATE = "reads across an effect on something else: a node sees all effects before it (docs/adr/0003)"
 _HELD = "operands of a branch, which stay apart so that it can be differentiated (docs/adr/0005)"
 _READING_CALLS = "calls, branches and loops that only read; MLIR takes each for a write"
 _TABLES = "table reads, which MLIR takes for writes"
@@ -117,5 +122,6 @@ REASONS: tuple[tuple[str, str, Explains], ...] = (
     (_WAITS, TFREUSE, _gone_without(_without_waits)),
     (_RECOMPUTED, MLIR, _gone_without(_without_waits)),
     (_HELD, MLIR, _gone_without(_without_branches)),
+    (_OTHER_STATE, MLIR, _gone_without(_without_writes)),
 )
 """Why one of the two merges what the other keeps; a difference without a reason is a mismatch."""

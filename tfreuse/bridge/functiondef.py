@@ -29,7 +29,6 @@ def read_function(
     arguments = {arg.name: _argument(arg) for arg in function.signature.input_arg}
     ports = _Ports(function, ops)
     nodes = (reader or NodeReader()).read(function.node_def, ports.parse)
-    check_ops(nodes.values(), ops)
     clash = arguments.keys() & nodes.keys()
     if clash:
         raise GraphError(f"{min(clash)!r} is both an argument and a node")
@@ -46,7 +45,7 @@ def read_function(
         controls.append((label, function.control_ret[label]))
     # Older TensorFlow wrote `control_ret` alone.
     controls += [(label, node) for label, node in sorted(function.control_ret.items()) if label not in dict(controls)]
-    return Graph(
+    graph = Graph(
         function.signature.name,
         {**arguments, **nodes},
         arguments=tuple(arguments),
@@ -54,6 +53,8 @@ def read_function(
         control_outputs=tuple(controls),
         kept=frozenset(kept),
     )
+    check_ops(graph, ops)
+    return graph
 
 
 def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everything: bool = False) -> None:

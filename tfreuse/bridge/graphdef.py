@@ -7,7 +7,7 @@ from typing import Any
 
 from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning
 from tfreuse.errors import GraphError, UnknownOpError
-from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.graph import Graph, Value
 from tfreuse.ops.registry import Ops
 
 
@@ -26,8 +26,9 @@ def read_main(
         GraphError: if the graph contradicts itself.
     """
     nodes = (reader or NodeReader()).read(protos, parse_value, by_name=True)
-    check_ops(nodes.values(), ops)
-    return Graph("", nodes, arguments=tuple(arguments), kept=frozenset(kept), frozen=frozenset(frozen))
+    graph = Graph("", nodes, arguments=tuple(arguments), kept=frozenset(kept), frozen=frozenset(frozen))
+    check_ops(graph, ops)
+    return graph
 
 
 def write_main(before: Graph, after: Graph, source: Any, target: Any, everything: bool = False) -> None:
@@ -42,35 +43,33 @@ def write_main(before: Graph, after: Graph, source: Any, target: Any, everything
 def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: Any, everything: bool = False) -> None:
     """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line."""
     nodes = after.nodes
-    left = [proto for proto in source if proto.name in nodes]
+    listed = list(before.nodes)[len(before.nodes) - len(source) :]  # a function's arguments stand in front
+    left = [name for name in listed if name in nodes]
     if target is not source:
-        target.extend(left)
-    elif len(left) != len(before.nodes):
+        target.extend([source[index] for index, name in enumerate(listed) if name in nodes])
+    elif len(left) != len(listed):
+        kept = [source[index] for index, name in enumerate(listed) if name in nodes]
         del target[:]
-        target.extend(left)
-    del left
-    for proto in target:
-        name = proto.name
+        target.extend(kept)
+    for index, name in enumerate(left):
         old, new = before.nodes[name], nodes[name]
         if old is new and not everything:
             continue
+        proto = target[index]
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:
             write_meaning(new, old, proto)
 
 
-def check_ops(nodes: Iterable[Node], ops: Ops) -> None:
+def check_ops(graph: Graph, ops: Ops) -> None:
     """Check that every op has a signature.
 
     Raises:
         UnknownOpError: naming the first op that has none.
     """
-    known: set[str] = set()
-    for node in nodes:
-        if node.op not in known:
-            if ops.schema(node.op) is None:
-                raise UnknownOpError(node.op, node.name)
-            known.add(node.op)
+    for op, names in graph.by_op.items():
+        if ops.schema(op) is None:
+            raise UnknownOpError(op, names[0])
 
 
 def parse_value(text: str) -> tuple[Value]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tfreuse.bridge.attrs import read_attrs, write_attr
+from tfreuse.bridge.attrs import read_attr, read_attrs, write_attr
 from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
 
 _NAME, _OP, _INPUT = 0x0A, 0x12, 0x1A
 """The wire tags of the first fields of a `NodeDef` (node_def.proto); each has a length of one byte up to 127."""
-_LATER_TAGS = frozenset({0x22, 0x2A, 0x32, 0x3A})
+_ATTR = 0x2A
+_LATER_TAGS = frozenset({0x22, _ATTR, 0x32, 0x3A})
 
 _SHARED_LIMIT = 4096
 """Nodes longer than this (constants with large values) are not worth a place in the table of shared attributes."""
@@ -42,7 +43,7 @@ class NodeReader:
         # of what was read before; a length of two bytes is rare, and read in the ordinary way.
         nodes: dict[str, Node] = {}
         known: dict[bytes, tuple[Value, ...]] = {}
-        shared, ops = self._shared, self._ops
+        shared, ops, new = self._shared, self._ops, tuple.__new__
         for proto in protos:
             wire = proto.SerializeToString(deterministic=True)
             texts: list[bytes] = []
@@ -84,17 +85,43 @@ class NodeReader:
                 ops[op.encode()] = op
             if name in nodes:
                 raise GraphError(f"two nodes are called {name!r}")
-            nodes[name] = Node(name, op, tuple(inputs), controls, attrs, device)
+            nodes[name] = new(Node, (name, op, tuple(inputs), controls, attrs, device))
             if by_name:
-                known[key] = (Value(name),)
+                known[key] = (new(Value, (name, 0)),)
         return nodes
 
     def _read_rest(self, proto: Any, rest: bytes | None) -> tuple[Attrs, str]:
         """Attributes and device of a node, noted under the part of its wire form that holds just them."""
         if rest is None:
             return read_attrs(proto.attr), proto.device
-        found = self._shared[rest] = read_attrs(proto.attr, self._known), proto.device
+        attrs = self._read_wire(proto, rest)
+        if attrs is None:
+            attrs = read_attrs(proto.attr, self._known)
+        found = self._shared[rest] = attrs, proto.device
         return found
+
+    def _read_wire(self, proto: Any, rest: bytes) -> Attrs | None:
+        """The attributes in `rest`, asking `proto` only for values not seen before; None for a length of two bytes."""
+        found: dict[str, Attr] = {}
+        known, at, size = self._known, 0, len(rest)
+        try:
+            while at < size:
+                end = at + 2 + rest[at + 1]
+                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
+                    key = at + 4 + rest[at + 3]
+                    if rest[at + 2] != 0x0A or rest[key] != 0x12 or key + 2 + rest[key + 1] != end or end - at > 129:
+                        return None
+                    name, wire = rest[at + 4 : key].decode(), rest[key + 2 : end]
+                    attr = known.get(wire)
+                    if attr is None:
+                        attr = known[wire] = read_attr(proto.attr[name])
+                    found[name] = attr
+                elif end - at > 129:
+                    return None
+                at = end
+        except IndexError:
+            return None
+        return Attrs(found)
 
 
 def write_inputs(node: Node, before: Node | None, proto: Any, text_of: Callable[[Value], str]) -> None:

@@ -13,7 +13,7 @@ from tfreuse.bridge.public_names import node_of
 from tfreuse.bridge.savedmodel import parse, part_of_a_saved_model, serialize
 from tfreuse.bridge.whole import written_whole
 from tfreuse.errors import InputError
-from tfreuse.offline.names import check_names, check_ports
+from tfreuse.offline.names import check_names, check_ports, check_spelling
 from tfreuse.offline.rewrite import damages, rewrite_in_place
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
@@ -193,18 +193,26 @@ def _optimize(
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
-    check_names([*outputs, *inputs], graph_def.node if nodes is None else nodes, source)
-    result = rewrite_in_place(
-        graph_def,
-        steps,
-        source,
-        arguments=dict.fromkeys(map(node_of, inputs)),
-        kept={MAIN: set(map(node_of, outputs))},
-        progress=progress,
-        nodes=nodes,
-        proof=proof,
-        time_limit=time_limit,
-    )
+    names = [*outputs, *inputs]
+    check_spelling(names)
+    read = graph_def.node if nodes is None else nodes
+    try:
+        result = rewrite_in_place(
+            graph_def,
+            steps,
+            source,
+            arguments=dict.fromkeys(map(node_of, inputs)),
+            kept={MAIN: set(map(node_of, outputs))},
+            progress=progress,
+            nodes=nodes,
+            proof=proof,
+            time_limit=time_limit,
+        )
+    except InputError:
+        check_names(names, read, source)  # a missing name is found while the graph is read: say it in the user's terms
+        raise
+    if MAIN in result.before.opaque:
+        check_names(names, read, source)
     with damages(source):
-        check_ports([*outputs, *inputs], result, source)
+        check_ports(names, result, source)
     return result

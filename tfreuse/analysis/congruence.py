@@ -21,6 +21,7 @@ INSIGNIFICANT = frozenset({"_output_shapes", "_has_manual_control_dependencies"}
 """Attributes that say nothing about what a node computes; every other private attribute counts."""
 
 _PORT_BITS = 20
+_STEP = 1 << _PORT_BITS
 _MERGEABLE = frozenset({PURE, READ})
 
 
@@ -49,7 +50,8 @@ class AttrKeys:
 
     def significant(self, node: Node) -> dict[str, Attr]:
         """The attributes that count, with defaults filled in."""
-        filled = {**self._ops.defaults(node.op), **node.attrs}
+        filled = dict(self._ops.defaults(node.op))
+        filled.update(node.attrs.items())
         return {name: attr for name, attr in filled.items() if name not in INSIGNIFICANT}
 
 
@@ -84,23 +86,25 @@ class Congruence:
         kinds = self._memory.kinds
         controlled = self._memory.states
         commutes, attr_key = self._ops.commutes, self.attr_keys.key
+        nodes, own = graph.nodes, -_STEP
+        lone = alone.union([name for name, kind in kinds.items() if kind not in _MERGEABLE])
         for name in order:
-            node = graph.nodes[name]
-            own = len(number) << _PORT_BITS
-            if kinds[name] not in _MERGEABLE or name in alone:
+            own += _STEP
+            if name in lone:
                 number[name] = own
                 continue
+            node = nodes[name]
             operands = [number[source] + port for source, port in node.inputs]
             if len(operands) == 2 and operands[0] > operands[1] and commutes(node.op, node.attrs):
                 operands.reverse()
             attrs = self.attributes(node) if node.attrs.is_colocated else attr_key(node)
             key = (attrs, self.state(node) if name in controlled else 0, *operands)
-            first = found.setdefault(key, own)
-            number[name] = first
+            number[name] = first = found.setdefault(key, own)
             if first != own:
-                if first not in members:
-                    members[first] = [order[first >> _PORT_BITS]]
-                members[first].append(name)
+                if first in members:
+                    members[first].append(name)
+                else:
+                    members[first] = [order[first >> _PORT_BITS], name]
         return members
 
     def attributes(self, node: Node) -> Hashable:

@@ -25,7 +25,7 @@ class GraphRun:
         """Reads that were found equal to another and stay, on which merges of what uses them rely."""
         self._analyses = Analyses(graph, summaries)
         self._pending: Rewriter | None = None
-        self._orphans: list[str] = []
+        self._orphans: dict[str, None] = {}
 
     def run(self, step: Pass, remarks: Remarks) -> None:
         """Run one pass.
@@ -37,7 +37,7 @@ class GraphRun:
             self.settle()
         rewriter = Rewriter(self.graph, step.name(), self._pending)
         ops = self._analyses.summaries.ops
-        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), tuple(self._orphans)), rewriter)
+        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), self._orphans.keys()), rewriter)
         gone = {edit.node for edit in rewriter.journal if edit.kind != "order"}
         if step.stacks:
             self._pending = rewriter
@@ -63,11 +63,10 @@ class GraphRun:
 
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal
-        for edit in rewriter.journal:
-            if edit.kind in ("merge", "alias"):
-                node = rewriter.graph.nodes[edit.node]
-                self._orphans += [source for source, _ in node.inputs]
-                self._orphans += sorted(node.controls)
+        nodes = rewriter.graph.nodes
+        merged = [nodes[edit.node] for edit in rewriter.journal if edit.kind in ("merge", "alias")]
+        self._orphans.update(dict.fromkeys([source for node in merged for source, _ in node.inputs]))
+        self._orphans.update(dict.fromkeys([name for node in merged for name in sorted(node.controls)]))
 
     def _note_equal_reads(self) -> None:
         if "congruence" in self._analyses.__dict__:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ class Context:
     ops: Ops
     remarks: Remarks
     by: str
-    orphans: tuple[str, ...] = ()
+    orphans: Collection[str] = ()
 
     def remark(self, id: str, nodes: Iterable[str], detail: str = "", field: str = "") -> Remark:
         """A remark of this pass about nodes of this graph."""

@@ -63,7 +63,7 @@ def optimize_graph_def(
             getattr(copy, name).CopyFrom(getattr(graph_def, name))
     steps = resolve_pipeline(pipeline, preset)
     fetched, fed = list(outputs), list(inputs)
-    result = _optimize(copy, fetched, fed, steps, "the graph", None, graph_def.node, proof, time_limit)
+    result = _optimize(copy, fetched, fed, steps, "the graph", nodes=graph_def.node, proof=proof, time_limit=time_limit)
     found = verify_graph_def(graph_def, copy, result, fetched, fed, verify, given) if verify else None
     return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps, verification=found)
 
@@ -153,7 +153,7 @@ def optimize_graph_file(
     before = type(graph_def)()
     if verify:
         before.CopyFrom(graph_def)
-    result = _optimize(graph_def, fetched, fed, steps, source, progress, None, proof, time_limit)
+    result = _optimize(graph_def, fetched, fed, steps, source, progress=progress, proof=proof, time_limit=time_limit)
     found = verify_graph_def(before, graph_def, result, fetched, fed, verify, given) if verify else None
     model = {"kind": "GraphDef", "name": source, "target": target}
     report = make_report([result], model, steps, verification=found)
@@ -186,10 +186,11 @@ def _optimize(
     inputs: list[str],
     steps: Pipeline,
     source: str,
+    *,
+    proof: bool,
+    time_limit: float | None,
     progress: Progress | None = None,
     nodes: Any = None,
-    proof: bool = True,
-    time_limit: float | None = None,
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")

@@ -53,7 +53,7 @@ def rewrite_in_place(
     with collector_paused(), damages(source):
         ops = ops_of(graph_def)
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
-        result = run_proved(module, ops, steps, progress, skip, proof=proof, time_limit=time_limit)
+        result = run_proved(module, ops, steps, progress=progress, skip=skip, proof=proof, time_limit=time_limit)
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
         write_module(module, result.after, graph_def, ops, nodes=nodes)

@@ -53,6 +53,7 @@ def run_pipeline(
     module: Module,
     ops: Ops,
     pipeline: Pipeline,
+    *,
     progress: Progress | None = None,
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,

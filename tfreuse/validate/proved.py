@@ -24,6 +24,7 @@ def run_proved(
     module: Module,
     ops: Ops,
     pipeline: Pipeline,
+    *,
     progress: Progress | None = None,
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,
@@ -35,7 +36,9 @@ def run_proved(
     Raises:
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
-    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures, time_limit)
+    result = run_pipeline(
+        module, ops, pipeline, progress=progress, skip=skip, raise_failures=raise_failures, time_limit=time_limit
+    )
     if proof:
         check_result(result, raise_failures)
     return result

@@ -6,6 +6,8 @@ import struct
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from tests.engine import generation
+from tests.engine.generation import STATELESS, AutomaticControls
 from tfreuse.ir.attrs import Attr, Attrs, Func, Tensor
 from tfreuse.ir.dtypes import NUMBERS
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Module, Node, Value
@@ -64,20 +66,14 @@ EVERYTHING = (*READS, *READS, "ReadVariableOp", *WRITES, *AMBIENT, *PURE, "Neg",
 ARGUMENTS = {"x": "x", "a": "v", "b": "v", "t": "t"}
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What graphs to make; see `tests/engine/programs.py`, which has the same for hypothesis."""
+@dataclass(frozen=True, kw_only=True)
+class Shape(generation.Shape):
+    """What graphs to make."""
 
     name: str
-    ordered: bool = False
-    reads_order: bool = True
-    calls: bool = True
-    kept: bool = True
-    fed: bool = False
-    handles: bool = False
-    aliased: bool = False
     nodes: int = 12
-    stateful: int = 7
+    aliased: bool = False
+    """Whether two arguments may be one variable."""
     chance: float = 0.6
     """How often a node gets control inputs at random."""
     indirect: bool = False
@@ -86,16 +82,26 @@ class Shape:
 
 
 SHAPES = (
-    Shape("ordered", ordered=True, nodes=16, stateful=12, chance=0.3),
-    Shape("ordered", ordered=True, nodes=10, chance=0.3),
-    Shape("handles", ordered=True, handles=True, chance=0.3),
-    Shape("aliased", ordered=True, reads_order=False, aliased=True, nodes=10, stateful=5),
-    Shape("fed", ordered=True, fed=True, chance=0.3),
-    Shape("racing", nodes=10, stateful=5),
-    Shape("memory", calls=False, kept=False, stateful=6, ops=MEMORY),
-    Shape("chained", True, calls=False, kept=False, nodes=12, stateful=12, chance=0.5, indirect=True, ops=CHAINED),
-    Shape("indirect", True, chance=0.4, indirect=True),
-    Shape("any argument", reads_order=False, aliased=True, nodes=9, stateful=5),
+    Shape(name="ordered", ordered=True, nodes=16, stateful=12, chance=0.3),
+    Shape(name="ordered", ordered=True, nodes=10, chance=0.3),
+    Shape(name="handles", ordered=True, handles=True, chance=0.3),
+    Shape(name="aliased", ordered=True, reads_order=False, aliased=True, nodes=10, stateful=5),
+    Shape(name="fed", ordered=True, fed=True, chance=0.3),
+    Shape(name="racing", nodes=10, stateful=5),
+    Shape(name="memory", calls=False, kept=False, stateful=6, ops=MEMORY),
+    Shape(
+        name="chained",
+        ordered=True,
+        calls=False,
+        kept=False,
+        nodes=12,
+        stateful=12,
+        chance=0.5,
+        indirect=True,
+        ops=CHAINED,
+    ),
+    Shape(name="indirect", ordered=True, chance=0.4, indirect=True),
+    Shape(name="any argument", reads_order=False, aliased=True, nodes=9, stateful=5),
 )
 
 
@@ -110,8 +116,7 @@ class Builder:
     values: list[Value] = field(default_factory=list)
     handles: dict[str, list[str]] = field(default_factory=lambda: {"v": [], "t": []})
     same: dict[str, str] = field(default_factory=dict)
-    last_write: dict[str, str] = field(default_factory=dict)
-    reads: dict[str, list[str]] = field(default_factory=dict)
+    automatic_controls: AutomaticControls = field(default_factory=AutomaticControls)
     stateful: int = 0
     above: dict[str, set[str]] = field(default_factory=dict)
 
@@ -214,19 +219,11 @@ class Builder:
         return chosen
 
     def automatic(self, name: str, kinds: tuple[str, ...], inputs: list[Value]) -> set[str]:
-        """The control inputs that automatic control dependencies add (`FuncGraph` under `tf.function`)."""
         handles = {*self.handles["v"], *self.handles["t"]}
         touched = [self.same.get(value.node, value.node) for value in inputs if value.node in handles]
-        writing = any(kind in WRITES for kind in kinds)
-        found: set[str] = set()
-        for resource in dict.fromkeys([*touched, *(["@"] if any(kind in AMBIENT for kind in kinds) else [])]):
-            found.update([self.last_write[resource]] if resource in self.last_write else [])
-            if writing or resource == "@":
-                found.update(self.reads.pop(resource, []))
-                self.last_write[resource] = name
-            else:
-                self.reads.setdefault(resource, []).append(name)
-        return found
+        if not set(AMBIENT).isdisjoint(kinds):
+            touched.append(STATELESS)
+        return self.automatic_controls.of(name, touched, writing=not set(WRITES).isdisjoint(kinds))
 
     def by_way(self, needed: set[str], sources: set[str]) -> set[str]:
         """Control inputs behind all that are needed; where the shape says so, others that wait for those."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -187,7 +187,7 @@ def _functions(meta_graph: Any, nodes: dict[str, Any], serving: set[str], names:
         names.labels.update((name, path) for name in found if path)
         own = index in saveables or path.rpartition(".")[2] in _RESOURCE_FUNCTIONS
         (special if own else ordinary).update(found)
-    names.frozen_functions = _reachable(special, library) - _reachable(ordinary, library)
+    names.frozen_functions = reachable(special, library) - reachable(ordinary, library)
 
 
 def _object_paths(objects: Any) -> dict[int, str]:
@@ -202,7 +202,8 @@ def _object_paths(objects: Any) -> dict[int, str]:
     return paths
 
 
-def _reachable(starts: Iterable[str], library: dict[str, Any]) -> set[str]:
+def reachable(starts: Iterable[str], library: Mapping[str, Any]) -> set[str]:
+    """The functions of the library, by name, that these run, themselves included."""
     found: set[str] = set()
     work = [name for name in starts if name in library]
     while work:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tfreuse.bridge.load import tensorflow
-from tfreuse.bridge.public_names import called_functions
+from tfreuse.bridge.public_names import called_functions, reachable
 from tfreuse.errors import InputError, NotSupportedError
 from tfreuse.ir.attrs import GRADIENT
 from tfreuse.runtime.live import declared_outputs
@@ -114,15 +114,8 @@ def _attributes(function: Any) -> dict[str, Any]:
 def body_functions(graph_def: Any) -> list[str]:
     """The functions that loops and branches of the graph run, at any depth."""
     library = {found.signature.name: found for found in graph_def.library.function}
-    found: dict[str, None] = {}
-    work = [name for node in graph_def.node if node.op in _BODIES for name in called_functions(node, library)]
-    while work:
-        name = work.pop()
-        if name in library and name not in found:
-            found[name] = None
-            for node in library[name].node_def:
-                work.extend(called_functions(node, library))
-    return sorted(found)
+    bodies = [name for node in graph_def.node if node.op in _BODIES for name in called_functions(node, library)]
+    return sorted(reachable(bodies, library))
 
 
 def _rename_bodies(graph_def: Any) -> list[Any]:

@@ -232,6 +232,6 @@ def loads(path: str) -> bool:
     """Whether TF2 can load the model at all; some old ones it cannot."""
     try:
         tf.saved_model.load(path, tags=["serve"])
-    except Exception:
+    except Exception:  # old models fail in many ways, down to AttributeError
         return False
     return True

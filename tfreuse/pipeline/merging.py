@@ -37,7 +37,7 @@ class MergePass(Pass):
 
     def selects(self, context: Context, node: Node) -> bool:
         """Whether this pass is about nodes such as `node`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pass answers
 
     def candidates(self, context: Context) -> Iterable[Group]:
         """Each class of congruent nodes; frozen nodes and nodes held apart take no part.

@@ -72,7 +72,7 @@ class Pass:
 
     def candidates(self, context: Context) -> Iterable[Any]:
         """What might be rewritten."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pass answers, unless it has a `run` of its own
 
     def legal(self, context: Context, candidate: Any) -> Remark | None:
         """None if the rewrite is proved to be right, else the refusal."""
@@ -84,7 +84,7 @@ class Pass:
 
     def apply(self, context: Context, candidate: Any, rewriter: Rewriter) -> None:
         """Hand the edits for one candidate to the rewriter."""
-        raise NotImplementedError
+        raise NotImplementedError  # as for `candidates`
 
     def finish(self, context: Context, rewriter: Rewriter) -> None:
         """Called once after all candidates, before the edits are carried out."""

@@ -101,7 +101,7 @@ class Rewriter:
 
     def abandon(self) -> None:
         """Drop its own edits; those of earlier passes stay."""
-        self.__init__(self.graph, self._by, self._earlier)  # type: ignore[misc]
+        self.__init__(self.graph, self._by, self._earlier)  # type: ignore[misc]  # no subclass has another __init__
 
     def finish(self) -> Graph:
         """The graph with all edits carried out; the graph itself where there was none."""

@@ -59,7 +59,7 @@ class LiveGraph:
                 if controls != old.controls:
                     undo.append(self._control_setter(op, list(op.control_inputs)))
                     self._control_setter(op, [self.graph.get_operation_by_name(c) for c in sorted(controls)])()
-        except Exception:
+        except Exception:  # raised again once the edits are undone
             for step in reversed(undo):
                 step()
             raise

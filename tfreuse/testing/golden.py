@@ -177,11 +177,11 @@ def constant_hashes() -> Iterator[None]:
     originals = [(kind, kind.__hash__) for kind in (Attrs, Tensor)]
     try:
         for kind, _ in originals:
-            kind.__hash__ = lambda self: 0  # type: ignore[method-assign]
+            kind.__hash__ = lambda self: 0  # type: ignore[method-assign]  # on purpose, and put back below
         yield
     finally:
         for kind, original in originals:
-            kind.__hash__ = original  # type: ignore[method-assign]
+            kind.__hash__ = original  # type: ignore[method-assign]  # as above
 
 
 def remark_lines(result: Result) -> list[str]:
@@ -202,7 +202,7 @@ def _module(text: str, name: str) -> Module:
         module = parse_module(text)
         for graph in module.graphs.values():
             check_edges(graph)
-    except Exception as error:
+    except Exception as error:  # a text written by hand may be wrong in any way
         raise InputError(f"{name}: {error}") from error
     return module
 

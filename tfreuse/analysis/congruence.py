@@ -30,7 +30,7 @@ class AttrKeys:
 
     def __init__(self, ops: Ops) -> None:
         self._ops = ops
-        self._by_object: dict[tuple[str, str, int], int] = {}
+        self.by_object: dict[tuple[str, str, int], int] = {}
         self._alive: list[Attrs] = []
         self._by_meaning: dict[Hashable, int] = {}
 
@@ -38,13 +38,13 @@ class AttrKeys:
         """The number of the node's op, device and attributes; equal numbers mean equal ones."""
         # Readers share equal sets of attributes, so the object finds most keys; meaning decides, by comparison.
         shortcut = (node.op, node.device, id(node.attrs))
-        found = self._by_object.get(shortcut)
+        found = self.by_object.get(shortcut)
         if found is None:
             attrs = self.significant(node)
             if node.attrs.is_colocated:
                 del attrs["_class"]
             meaning = (node.op, node.device, tuple(sorted(attrs.items())))
-            found = self._by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
+            found = self.by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
             self._alive.append(node.attrs)  # or another set could come to have its id
         return found
 
@@ -85,7 +85,7 @@ class Congruence:
         number = self.number
         kinds = self._memory.kinds
         controlled = self._memory.states
-        commutes, attr_key = self._ops.commutes, self.attr_keys.key
+        commutes, attr_key, known_keys = self._ops.commutes, self.attr_keys.key, self.attr_keys.by_object
         nodes, own = graph.nodes, -_STEP
         lone = alone.union([name for name, kind in kinds.items() if kind not in _MERGEABLE])
         for name in order:
@@ -97,7 +97,13 @@ class Congruence:
             operands = [number[source] + port for source, port in node.inputs]
             if len(operands) == 2 and operands[0] > operands[1] and commutes(node.op, node.attrs):
                 operands.reverse()
-            attrs = self.attributes(node) if node.attrs.is_colocated else attr_key(node)
+            attrs: Hashable
+            if node.attrs.is_colocated:
+                attrs = self.attributes(node)
+            else:
+                attrs = known_keys.get((node.op, node.device, id(node.attrs)))
+                if attrs is None:
+                    attrs = attr_key(node)
             key = (attrs, self.state(node) if name in controlled else 0, *operands)
             number[name] = first = found.setdefault(key, own)
             if first != own:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from tfreuse.analysis.alias import UNKNOWN, Resource
 from tfreuse.analysis.effects import EFFECT, READ, Effects
 from tfreuse.analysis.live import live_nodes
-from tfreuse.ir.graph import Graph
+from tfreuse.ir.attrs import Attrs
+from tfreuse.ir.graph import Graph, Value
 
 MAX_ACCESSES = 16_384
 """Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
@@ -57,10 +58,15 @@ def _by_resource(
     graph: Graph, effects: Effects, kinds: Mapping[str, str], kind: str, mode: str
 ) -> dict[Resource, list[str]]:
     found: dict[Resource, list[str]] = {}
+    alike: dict[tuple[str, Attrs, tuple[Value, ...]], list[Resource]] = {}
     for name in [name for name, known in kinds.items() if known == kind]:
-        for access in effects.of(graph.nodes[name]):
-            if access.mode == mode and access.resource != UNKNOWN:
-                found.setdefault(access.resource, []).append(name)
+        node = graph.nodes[name]
+        key = node.op, node.attrs, node.inputs
+        if key not in alike:
+            used = [access.resource for access in effects.of(node) if access.mode == mode]
+            alike[key] = [resource for resource in used if resource != UNKNOWN]
+        for resource in alike[key]:
+            found.setdefault(resource, []).append(name)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning
 from tfreuse.errors import GraphError, UnknownOpError
-from tfreuse.ir.graph import Graph, Value
+from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.registry import Ops
 
 
@@ -25,8 +25,11 @@ def read_main(
         UnknownOpError: if an op is not registered.
         GraphError: if the graph contradicts itself.
     """
-    nodes = (reader or NodeReader()).read(protos, parse_value, by_name=True)
+    reader = reader or NodeReader()
+    nodes = reader.read(protos, parse_value, by_name=True)
     graph = Graph("", nodes, arguments=tuple(arguments), kept=frozenset(kept), frozen=frozenset(frozen))
+    if reader.in_order:
+        graph.note_ordered()
     check_ops(graph, ops)
     return graph
 
@@ -42,19 +45,22 @@ def write_main(before: Graph, after: Graph, source: Any, target: Any, everything
 
 def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: Any, everything: bool = False) -> None:
     """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line."""
-    nodes = after.nodes
-    listed = list(before.nodes)[len(before.nodes) - len(source) :]  # a function's arguments stand in front
-    left = [name for name in listed if name in nodes]
-    if target is not source:
-        target.extend([source[index] for index, name in enumerate(listed) if name in nodes])
-    elif len(left) != len(listed):
-        kept = [source[index] for index, name in enumerate(listed) if name in nodes]
-        del target[:]
-        target.extend(kept)
-    for index, name in enumerate(left):
-        old, new = before.nodes[name], nodes[name]
-        if old is new and not everything:
+    left: list[Any] = []
+    changed: list[tuple[int, Node, Node]] = []
+    arguments = len(before.nodes) - len(source)  # a function's stand in front, and in no proto
+    for index, (name, old) in enumerate(before.nodes.items(), -arguments):
+        new = after.nodes.get(name)
+        if new is None or index < 0:
             continue
+        if new is not old or everything:
+            changed.append((len(left), old, new))
+        left.append(source[index])
+    if target is not source:
+        target.extend(left)
+    elif len(left) != len(source):
+        del target[:]
+        target.extend(left)
+    for index, old, new in changed:
         proto = target[index]
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:

@@ -26,6 +26,8 @@ class NodeReader:
         self._known: dict[bytes, Attr] = {}
         self._shared: dict[bytes, tuple[Attrs, str]] = {}
         self._ops: dict[bytes, str] = {}
+        self.in_order = False
+        """Whether the nodes read last are known to stand behind their inputs each."""
 
     def read(
         self, protos: Iterable[Any], values_of: Callable[[str], tuple[Value, ...]], by_name: bool = False
@@ -42,10 +44,11 @@ class NodeReader:
         # calls come next. So a node is taken from its wire form, of which the end, device and attributes, is the key
         # of what was read before; a length of two bytes is rare, and read in the ordinary way.
         nodes: dict[str, Node] = {}
+        in_order = by_name
         known: dict[bytes, tuple[Value, ...]] = {}
         shared, ops, new = self._shared, self._ops, tuple.__new__
         for proto in protos:
-            wire = proto.SerializeToString(deterministic=True)
+            wire = proto.SerializeToString()  # in any order: equal bytes mean equal attributes, others are compared
             texts: list[bytes] = []
             op = ""
             try:
@@ -66,17 +69,20 @@ class NodeReader:
             if not is_short:
                 key, texts = proto.name.encode(), [text.encode() for text in proto.input]
             name = key.decode()
-            inputs: list[Value] = []
+            inputs: tuple[Value, ...] = ()
             controls = NO_CONTROLS
             for text in texts:
                 values = known.get(text)
                 if values is None:
                     if text[:1] == b"^":
                         source = known.get(text[1:]) if by_name else None
-                        controls |= {source[0].node if source else text[1:].decode()}
+                        control = source[0].node if source else text[1:].decode()
+                        in_order = in_order and control in nodes
+                        controls |= {control}
                         continue
                     values = known[text] = values_of(text.decode())
-                inputs += values
+                    in_order = in_order and values[0].node in nodes
+                inputs = inputs + values if inputs else values
             rest = wire[at:] if is_short and size - at < _SHARED_LIMIT else None
             found = None if rest is None else shared.get(rest)
             attrs, device = self._read_rest(proto, rest) if found is None else found
@@ -85,9 +91,10 @@ class NodeReader:
                 ops[op.encode()] = op
             if name in nodes:
                 raise GraphError(f"two nodes are called {name!r}")
-            nodes[name] = new(Node, (name, op, tuple(inputs), controls, attrs, device))
+            nodes[name] = new(Node, (name, op, inputs, controls, attrs, device))
             if by_name:
                 known[key] = (new(Value, (name, 0)),)
+        self.in_order = in_order
         return nodes
 
     def _read_rest(self, proto: Any, rest: bytes | None) -> tuple[Attrs, str]:

@@ -48,7 +48,7 @@ def read_tensor(proto: Any) -> Tensor | None:
     """
     if proto.tensor_shape.unknown_rank:
         return None
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
     count = 1
     for size in shape:
         if size < 0:

@@ -30,7 +30,7 @@ def check_graph(graph: Graph) -> None:
     Raises:
         GraphError: naming what is wrong.
     """
-    if is_ordered(graph.nodes):
+    if graph.known_ordered or is_ordered(graph.nodes):
         graph.note_ordered()
         check_roots(graph)
         return

@@ -156,7 +156,7 @@ def _report(
     from tfreuse.pipeline.text import resolve_pipeline
 
     # A typing error is told before the seconds that TensorFlow takes.
-    resolve_pipeline(options["pipeline"], options["preset"])
+    resolve_pipeline(options["pipeline"], options["preset"], whole=True)
     check_time_limit(options["time_limit"])
     checked_path(src, "source")
     _import_tensorflow()

@@ -7,11 +7,14 @@ from os import PathLike
 from typing import Any
 
 from tfreuse.bridge import files
+from tfreuse.bridge.library import function_names, write_library
 from tfreuse.bridge.module import MAIN
 from tfreuse.bridge.public_names import public_names
 from tfreuse.bridge.savedmodel import SavedModelFolder, check_replaced
 from tfreuse.errors import InputError
+from tfreuse.ir.graph import Module
 from tfreuse.offline.rewrite import damages, rewrite_in_place
+from tfreuse.pipeline.library import Library
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
@@ -66,7 +69,7 @@ def optimize_saved_model(
         TensorFlowMissingError: if TensorFlow cannot be imported.
         VerificationError: if the result does not give what the original gives; nothing is written.
     """
-    steps = resolve_pipeline(pipeline, preset)
+    steps = resolve_pipeline(pipeline, preset, whole=True)
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
     given = check_options(verify, feeds, dry_run)
@@ -81,6 +84,13 @@ def optimize_saved_model(
     meta_graphs = folder.meta_graphs(tags)
     for meta_graph in meta_graphs:
         names = public_names(meta_graph)
+
+        def library(
+            module: Module, meta_graph: Any = meta_graph, frozen: Iterable[str] = names.frozen_functions
+        ) -> Library:
+            found = function_names(meta_graph, frozen, module.opaque)
+            return Library(found.declared, found.public, frozenset(found.pinned))
+
         result = rewrite_in_place(
             meta_graph.graph_def,
             steps,
@@ -92,7 +102,9 @@ def optimize_saved_model(
             progress=progress,
             proof=proof,
             time_limit=time_limit,
+            library=library,
         )
+        write_library(meta_graph, result.library.merged, result.library.removed)
         result.labels.update(names.labels)
         for name in sorted(names.frozen_functions):
             result.remarks.add(Remark("save-restore-function", name, ()))

@@ -85,10 +85,27 @@ def optimize(
     verify: Verify = 0,
     feeds: Feeds = None,
     time_limit: Limit = None,
+    strip_shapes: Annotated[
+        bool, typer.Option("--strip-shapes", help="Drop recorded static shapes; TensorFlow infers them anew.")
+    ] = False,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
     _run(
-        src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json, verify, feeds, time_limit
+        src,
+        dst,
+        pipeline,
+        preset,
+        tags,
+        outputs,
+        inputs,
+        no_proof,
+        overwrite,
+        dry_run,
+        json,
+        verify,
+        feeds,
+        time_limit,
+        {"strip_shapes": True} if strip_shapes else {},
     )
 
 
@@ -105,7 +122,22 @@ def inspect(
     time_limit: Limit = None,
 ) -> None:
     """Show what could be shared in SRC, and what not and why; nothing is written."""
-    _run(src, None, pipeline, preset, tags, outputs, inputs, no_proof, False, True, json, time_limit=time_limit)
+    more = {"weights": True}
+    _run(
+        src,
+        None,
+        pipeline,
+        preset,
+        tags,
+        outputs,
+        inputs,
+        no_proof,
+        False,
+        True,
+        json,
+        time_limit=time_limit,
+        more=more,
+    )
 
 
 def _run(
@@ -123,6 +155,7 @@ def _run(
     verify: int = 0,
     feeds: list[str] | None = None,
     time_limit: float | None = None,
+    more: dict[str, Any] | None = None,
 ) -> None:
     """Do what was asked, then show the report; typer would end on an interrupt without a word."""
     done = "nothing was written"
@@ -132,7 +165,13 @@ def _run(
         chosen = {"pipeline": pipeline, "preset": preset or "exact"}
         writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof, "verify": verify}
         report = _report(
-            src, dst, tags, outputs, inputs, {**chosen, **writing, "feeds": feeds or None, "time_limit": time_limit}
+            src,
+            dst,
+            tags,
+            outputs,
+            inputs,
+            {**chosen, **writing, "feeds": feeds or None, "time_limit": time_limit},
+            more or {},
         )
         if dst is not None and not dry_run:
             done = f"{dst} was written"
@@ -147,7 +186,13 @@ def _run(
 
 
 def _report(
-    src: str, dst: str | None, tags: str | None, outputs: str | None, inputs: str | None, options: dict[str, Any]
+    src: str,
+    dst: str | None,
+    tags: str | None,
+    outputs: str | None,
+    inputs: str | None,
+    options: dict[str, Any],
+    of_models: dict[str, Any],
 ) -> Report:
     from tfreuse.bridge.files import checked_path, is_graph_file
     from tfreuse.offline.graphs import optimize_graph_file
@@ -163,6 +208,8 @@ def _report(
     if is_graph_file(src):
         if tags is not None:
             raise errors.InputError("--tags goes with SavedModels; a graph file has none")
+        if "strip_shapes" in of_models:
+            raise errors.InputError("--strip-shapes goes with SavedModels")
         with progress_bar() as progress:
             return optimize_graph_file(
                 src, dst, outputs=_names(outputs), inputs=_names(inputs), progress=progress, **options
@@ -170,7 +217,7 @@ def _report(
     if outputs is not None or inputs is not None:
         raise errors.InputError("--outputs and --inputs go with graph files; a SavedModel has signatures")
     with progress_bar() as progress:
-        return optimize_saved_model(src, dst, tags=tags, progress=progress, **options)
+        return optimize_saved_model(src, dst, tags=tags, progress=progress, **options, **of_models)
 
 
 def _show(report: Report, json: bool, written: str | None) -> None:

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any
 
 from tfreuse.bridge import files
+from tfreuse.bridge.checkpoint import repeated_weights
 from tfreuse.bridge.library import function_names, write_library
 from tfreuse.bridge.module import MAIN
 from tfreuse.bridge.public_names import public_names
@@ -14,7 +15,8 @@ from tfreuse.bridge.savedmodel import SavedModelFolder, check_replaced
 from tfreuse.errors import InputError
 from tfreuse.ir.graph import Module
 from tfreuse.offline.rewrite import damages, rewrite_in_place
-from tfreuse.pipeline.library import Library
+from tfreuse.passes.strip_shapes import StripShapes
+from tfreuse.pipeline.library import Library, LibraryPass
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
@@ -37,6 +39,8 @@ def optimize_saved_model(
     verify: int = 0,
     feeds: FeedSource | None = None,
     time_limit: float | None = None,
+    strip_shapes: bool = False,
+    weights: bool = False,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -60,6 +64,8 @@ def optimize_saved_model(
             `SIGNATURE/INPUT`, or `INPUT` where there is one signature only.
         time_limit: seconds that each pass may take over all graphs of one set of tags; a pass that takes longer is
             given up, with a remark, and the model is written without what it did to the graph that it was at.
+        strip_shapes: drop the static shapes that nodes record, which TensorFlow infers anew (the pass `strip-shapes`).
+        weights: report weights that the checkpoint holds more than once, by content; all of it is read for that.
 
     Returns:
         The report.
@@ -70,6 +76,9 @@ def optimize_saved_model(
         VerificationError: if the result does not give what the original gives; nothing is written.
     """
     steps = resolve_pipeline(pipeline, preset, whole=True)
+    if strip_shapes and StripShapes() not in steps:
+        place = next((i for i, step in enumerate(steps) if isinstance(step, LibraryPass)), len(steps))
+        steps = (*steps[:place], StripShapes(), *steps[place:])
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
     given = check_options(verify, feeds, dry_run)
@@ -79,6 +88,7 @@ def optimize_saved_model(
         files.check_target(source, target, overwrite)
         check_replaced(target)
     folder = SavedModelFolder(source)
+    size = folder.proto.ByteSize()
     results: list[Result] = []
     verification: dict[str, Any] = {}
     meta_graphs = folder.meta_graphs(tags)
@@ -110,7 +120,12 @@ def optimize_saved_model(
             result.remarks.add(Remark("save-restore-function", name, ()))
         results.append(result)
     report = make_report(
-        results, {"kind": "SavedModel", "name": source, "target": target}, steps, verification=verification
+        results,
+        {"kind": "SavedModel", "name": source, "target": target},
+        steps,
+        verification=verification,
+        sizes=(size, folder.proto.ByteSize()),
+        weights=repeated_weights(source) if weights else None,
     )
 
     def check(fresh: str | None = None) -> None:

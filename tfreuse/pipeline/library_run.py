@@ -7,9 +7,10 @@ from functools import partial
 
 from tfreuse.analysis.effects import Summaries
 from tfreuse.analysis.fingerprint import Alike
+from tfreuse.ir.graph import Graph
 from tfreuse.pipeline.library import Library, LibraryContext, LibraryEdits, LibraryPass, LibraryResult, carried_out
 from tfreuse.pipeline.limit import OutOfTime, within
-from tfreuse.pipeline.run import Result
+from tfreuse.pipeline.run import GraphResult, Result
 from tfreuse.remarks.remark import Remark, Remarks
 
 
@@ -53,3 +54,13 @@ def run_library(
         alike = {name: same.alike(name) for first, *others in same.classes() for name in others}
     result.library = LibraryResult(edits.merged, edits.removed, edits.without_shapes, alike)
     result.after = carried_out(result.after, edits)
+
+
+def note_in_graphs(result: Result) -> None:
+    """Bring the results of single graphs in line: of a function that went, nothing is left to tell."""
+    library = result.library
+    for name, found in result.graphs.items():
+        if name in library.merged or name in library.removed:
+            result.graphs[name] = GraphResult(found.before, Graph(name, {}), [])
+        else:
+            found.after = result.after.graphs[name]

@@ -10,7 +10,7 @@ from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Module
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.library import Library, LibraryResult
-from tfreuse.pipeline.library_run import run_library
+from tfreuse.pipeline.library_run import note_in_graphs, run_library
 from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
 from tfreuse.pipeline.text import Pipeline
@@ -50,6 +50,7 @@ def run_proved(
         run_library(result, library, raise_failures, time_limit)
         if proof and result.after is not proved:
             _check_library(result, proved, library, raise_failures)
+        note_in_graphs(result)
     return result
 
 

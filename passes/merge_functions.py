@@ -27,6 +27,7 @@ class MergeFunctions(LibraryPass):
         """Merge, then remove what nothing names."""
         fingerprints, library = context.summaries.fingerprints, context.library
         ops = {node.op for graph in context.module.graphs.values() for node in graph.nodes.values()}
+        told: list[tuple[list[str], str]] = []
         for names in fingerprints.classes():
             reasons = [self._apart(context, name, ops) for name in names]
             left = [name for name, reason in zip(names, reasons, strict=True) if not reason]
@@ -38,12 +39,14 @@ class MergeFunctions(LibraryPass):
                     stay.append(name)
                 else:
                     edits.merge(name, other)
-            apart = [name for name in names if name not in edits.merged]
+            reason = next((reason for reason in reasons if reason), "their signatures, captures or shapes differ")
+            told.append((names, reason))
+        edits.remove_unreachable()
+        for names, reason in told:
+            apart = [name for name in names if name not in edits.merged and name not in edits.removed]
             if len(apart) > 1:
-                reason = next((reason for reason in reasons if reason), "their signatures, captures or shapes differ")
                 detail = f"{len(apart)} functions, among them {', '.join(apart[:3])}: {reason}"
                 context.remarks.add(context.remark("equal-functions", apart[0], detail))
-        edits.remove_unreachable()
 
     def _apart(self, context: LibraryContext, name: str, ops: set[str]) -> str:
         """Why the function takes no part, or nothing; a call by its name as an op spells the names of its outputs."""

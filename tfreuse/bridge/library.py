@@ -32,17 +32,14 @@ def function_names(meta_graph: Any, frozen: Iterable[str], opaque: Iterable[str]
     functions = {function.signature.name: function for function in library.function}
     objects = meta_graph.object_graph_def
     found.declared = {name: _declaration(function) for name, function in functions.items()}
-    holders = _holders(objects)
-    for name in dict.fromkeys(
-        [*sorted(objects.concrete_functions), *holders, *meta_graph.meta_info_def.function_aliases]
-    ):
+    holders, saved = _holders(objects), set(objects.concrete_functions)
+    for name in dict.fromkeys([*sorted(saved), *holders, *meta_graph.meta_info_def.function_aliases]):
         if name in functions:
             found.public[name] = (
-                _bytes(objects.concrete_functions[name]) if name in objects.concrete_functions else None,
+                _bytes(objects.concrete_functions[name]) if name in saved else None,
                 tuple(sorted(holders.get(name, ()))),
                 meta_graph.meta_info_def.function_aliases.get(name),
-                tuple(arg.name for arg in functions[name].signature.input_arg),
-                tuple(arg.name for arg in functions[name].signature.output_arg),
+                _names(functions[name], len(objects.concrete_functions[name].bound_inputs) if name in saved else 0),
             )
     found.pinned.update(frozen)
     for gradient in library.gradient:
@@ -109,6 +106,21 @@ def _declaration(function: Any) -> Hashable:
     for index, unique in function.resource_arg_unique_id.items():
         said.resource_arg_unique_id[index] = unique
     return _bytes(said)
+
+
+def _names(function: Any, captured: int) -> Hashable:
+    """How arguments and results are called, by users too where an argument is not captured."""
+    signature = function.signature
+    given = len(signature.input_arg) - captured
+    return (
+        tuple(arg.name for arg in signature.input_arg),
+        tuple(arg.name for arg in signature.output_arg),
+        tuple(
+            function.arg_attr[index].attr[_NAMES_ONLY].s
+            for index in range(given)
+            if index in function.arg_attr and _NAMES_ONLY in function.arg_attr[index].attr
+        ),
+    )
 
 
 def _holders(objects: Any) -> dict[str, set[tuple[str, bytes]]]:

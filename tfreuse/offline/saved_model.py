@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from tfreuse.bridge import files
-from tfreuse.bridge.checkpoint import repeated_weights
+from tfreuse.bridge.checkpoint import Repeated, repeated_weights
 from tfreuse.bridge.library import function_names, write_library
 from tfreuse.bridge.module import MAIN
 from tfreuse.bridge.public_names import public_names
@@ -44,9 +44,9 @@ def optimize_saved_model(
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
-    Signatures, object graph, variables, assets and function names stay as they are; `variables/` and `assets/`
-    are copied byte by byte. Paths may be any that `tf.io.gfile` knows. The source is never written to, and the
-    target appears whole or not at all.
+    Signatures, variables and assets stay as they are, and so does the object graph, but that of functions which it
+    cannot tell apart it may name one; `variables/` and `assets/` are copied byte by byte. Paths may be any that
+    `tf.io.gfile` knows. The source is never written to, and the target appears whole or not at all.
 
     Args:
         src: folder of a SavedModel of TensorFlow 1 or 2.
@@ -125,7 +125,7 @@ def optimize_saved_model(
         steps,
         verification=verification,
         sizes=(size, folder.proto.ByteSize()),
-        weights=repeated_weights(source) if weights else None,
+        weights=_weights(source, results[0]) if weights else None,
     )
 
     def check(fresh: str | None = None) -> None:
@@ -141,3 +141,12 @@ def optimize_saved_model(
     else:
         check()
     return report
+
+
+def _weights(source: str, result: Result) -> list[Repeated] | None:
+    """What the checkpoint holds more than once; a remark, and None, if it cannot be read."""
+    try:
+        return repeated_weights(source)
+    except InputError as error:
+        result.remarks.add(Remark("checkpoint-unreadable", "", (), str(error)))
+        return None

@@ -125,6 +125,11 @@ _ENTRIES = (
         "Nothing to do: what the two operands depend on is still shared. With a static shape they merge as well.",
     ),
     Entry(
+        "checkpoint-unreadable",
+        MISSED,
+        "The checkpoint cannot be read, so equal weights in it are not told.",
+    ),
+    Entry(
         "equal-functions",
         MISSED,
         "Functions have equal bodies and stay apart, because the rest of what is known of them differs.",

@@ -53,7 +53,7 @@ def public_names(meta_graph: Any) -> PublicNames:
     for asset in meta_graph.asset_file_def:
         names.fed.append(node_of(asset.tensor_info.name))
     for key, collection in meta_graph.collection_def.items():
-        for name in _collection_names(collection, nodes.keys()):
+        for name in collection_names(collection, nodes.keys()):
             names.keep("", name)
             if key in _INIT_COLLECTIONS:
                 starts.add(node_of(name))
@@ -100,8 +100,8 @@ def called_functions(node: Any, library: Iterable[str]) -> Iterator[str]:
             yield from (func.name for func in value.list.func)
 
 
-def _collection_names(collection: Any, nodes: Iterable[str]) -> Iterator[str]:
-    """Node names in a collection; serialised protos are searched field by field, whatever their type."""
+def collection_names(collection: Any, nodes: Iterable[str]) -> Iterator[str]:
+    """Names of `nodes` in a collection; serialised protos are searched field by field, whatever their type."""
     kind = collection.WhichOneof("kind")
     if kind == "node_list":
         texts = list(collection.node_list.value)

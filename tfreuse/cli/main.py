@@ -86,6 +86,9 @@ def optimize(
     verify: Verify = 0,
     feeds: Feeds = None,
     time_limit: Limit = None,
+    strip_shapes: Annotated[
+        bool, typer.Option("--strip-shapes", help="Drop recorded static shapes; TensorFlow infers them anew.")
+    ] = False,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
     options = Options(
@@ -101,6 +104,7 @@ def optimize(
         dry_run=dry_run,
         verify=verify,
         feeds=feeds,
+        strip_shapes=strip_shapes,
     )
     _run(src, dst, options)
 
@@ -128,6 +132,7 @@ def inspect(
         json=json,
         time_limit=time_limit,
         dry_run=True,
+        weights=True,
     )
     _run(src, None, options)
 
@@ -160,20 +165,22 @@ def _report(src: str, dst: str | None, options: Options) -> Report:
 
     given = options.for_any_model()
     # A typing error is told before the seconds that TensorFlow takes.
-    resolve_pipeline(given["pipeline"], given["preset"])
+    resolve_pipeline(given["pipeline"], given["preset"], whole=True)
     check_time_limit(given["time_limit"])
     checked_path(src, "source")
     _import_tensorflow()
     if is_graph_file(src):
         if options.tags is not None:
             raise errors.InputError("--tags goes with SavedModels; a graph file has none")
+        if options.strip_shapes:
+            raise errors.InputError("--strip-shapes goes with SavedModels")
         with progress_bar() as progress:
             outputs, inputs = _names(options.outputs), _names(options.inputs)
             return optimize_graph_file(src, dst, outputs=outputs, inputs=inputs, progress=progress, **given)
     if options.outputs is not None or options.inputs is not None:
         raise errors.InputError("--outputs and --inputs go with graph files; a SavedModel has signatures")
     with progress_bar() as progress:
-        return optimize_saved_model(src, dst, tags=options.tags, progress=progress, **given)
+        return optimize_saved_model(src, dst, progress=progress, **given, **options.for_saved_models())
 
 
 def _show(report: Report, json: bool, written: str | None) -> None:

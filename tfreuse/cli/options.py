@@ -22,6 +22,8 @@ class Options:
     dry_run: bool = False
     verify: int = 0
     feeds: list[str] | None = None
+    strip_shapes: bool = False
+    weights: bool = False
 
     def for_any_model(self) -> dict[str, Any]:
         """The arguments that SavedModels and graph files share."""
@@ -35,3 +37,7 @@ class Options:
             "feeds": self.feeds or None,
             "time_limit": self.time_limit,
         }
+
+    def for_saved_models(self) -> dict[str, Any]:
+        """The arguments that only SavedModels have."""
+        return {"tags": self.tags, "strip_shapes": self.strip_shapes, "weights": self.weights}

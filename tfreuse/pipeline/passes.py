@@ -61,6 +61,8 @@ class Pass:
     stacks: ClassVar[bool] = False
     """Whether it needs no more of the graph than its classes of congruent nodes, so that its edits can be carried
     out together with those of the passes before it."""
+    whole: ClassVar[bool] = False
+    """Whether it needs a whole model, because the functions of a traced function in memory are not its own."""
 
     def __init_subclass__(cls) -> None:
         declare(cls.catalogue)

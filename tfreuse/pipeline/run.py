@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from tfreuse.analysis.effects import Summaries
+from tfreuse.analysis.fingerprint import Alike
 from tfreuse.ir.graph import Graph, Module
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.graph_run import GraphRun
+from tfreuse.pipeline.library import LibraryResult
 from tfreuse.pipeline.limit import OutOfTime, check_time_limit, within
 from tfreuse.pipeline.rewriter import Edit
 from tfreuse.pipeline.text import Pipeline
@@ -43,6 +45,9 @@ class Result:
     labels: dict[str, str] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     """Passes whose time is over."""
+    alike: Mapping[str, Alike] = field(default_factory=dict)
+    """Functions that are equal to another, as the merges of calls of them rely on."""
+    library: LibraryResult = field(default_factory=LibraryResult)
 
 
 Progress = Callable[[str, int, int], None]
@@ -83,6 +88,9 @@ def run_pipeline(
         result.graphs[name] = found
         graphs[name] = found.after
     result.after = Module(graphs, module.opaque)
+    if "fingerprints" in summaries.__dict__:
+        same = summaries.fingerprints
+        result.alike = {name: same.alike(name) for first, *others in same.classes() for name in others}
     return result
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning
+from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning, write_new
 from tfreuse.errors import GraphError, UnknownOpError
-from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
 
 
@@ -40,7 +40,10 @@ def write_main(before: Graph, after: Graph, source: Any, target: Any, everything
 
 
 def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: Any, everything: bool = False) -> None:
-    """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line."""
+    """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line.
+
+    Where nodes are new, all stand in the order of `after`.
+    """
     nodes = after.nodes
     left = [proto for proto in source if proto.name in nodes]
     if target is not source:
@@ -49,14 +52,31 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
         del target[:]
         target.extend(left)
     del left
+    if any(name not in before.nodes for name in nodes):
+        _add_new(before, after, target, text_of)
     for proto in target:
         name = proto.name
+        if name not in before.nodes:
+            continue
         old, new = before.nodes[name], nodes[name]
         if old is new and not everything:
             continue
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:
             write_meaning(new, old, proto)
+
+
+def _add_new(before: Graph, after: Graph, target: Any, text_of: Any) -> None:
+    """Write the new nodes, in the places that `after` lists them at."""
+    protos = {proto.name: proto for proto in target}
+    for name, node in after.nodes.items():
+        if name not in before.nodes and node.op != ARGUMENT_OP:
+            proto = target.add()
+            write_new(node, proto, text_of)
+            protos[name] = proto
+    ordered = [protos[name] for name in after.nodes if name in protos]
+    del target[:]
+    target.extend(ordered)
 
 
 def check_ops(nodes: Iterable[Node], ops: Ops) -> None:

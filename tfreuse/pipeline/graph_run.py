@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
-from tfreuse.ir.graph import Graph
+from tfreuse.ir.graph import Graph, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Edit, Rewriter
@@ -23,6 +23,8 @@ class GraphRun:
         self.journal: list[Edit] = []
         self.equal: dict[str, str] = {}
         """Reads that were found equal to another and stay, on which merges of what uses them rely."""
+        self.added: dict[str, Node] = {}
+        """The nodes that passes added, as they were then; later passes may have merged some away."""
         self._analyses = Analyses(graph, summaries)
         self._pending: Rewriter | None = None
         self._orphans: list[str] = []
@@ -38,7 +40,7 @@ class GraphRun:
         rewriter = Rewriter(self.graph, step.name(), self._pending)
         ops = self._analyses.summaries.ops
         step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), tuple(self._orphans)), rewriter)
-        gone = {edit.node for edit in rewriter.journal if edit.kind != "order"}
+        gone = {edit.node for edit in rewriter.journal if edit.kind not in ("order", "add")}
         if step.stacks:
             self._pending = rewriter
             self._analyses = self._analyses.without(gone)
@@ -63,9 +65,10 @@ class GraphRun:
 
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal
+        self.added.update(rewriter.added)
         for edit in rewriter.journal:
             if edit.kind in ("merge", "alias"):
-                node = rewriter.graph.nodes[edit.node]
+                node = rewriter.graph.nodes.get(edit.node) or self.added[edit.node]
                 self._orphans += [source for source, _ in node.inputs]
                 self._orphans += sorted(node.controls)
 

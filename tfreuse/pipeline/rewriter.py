@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tfreuse.errors import GraphError
@@ -13,7 +14,8 @@ class Edit(NamedTuple):
     """One journal entry.
 
     `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
-    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`).
+    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`),
+    "add" (`node` is new).
     `lemma` names what makes the two equal where they are not congruent (`Pass.lemmas`).
     """
 
@@ -39,6 +41,28 @@ class Rewriter:
         self._aliases: dict[str, Node] = dict(earlier._aliases) if earlier else {}
         self._removed: set[str] = set(earlier._removed) if earlier else set()
         self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
+        self._added: dict[str, tuple[Node, str]] = dict(earlier._added) if earlier else {}
+
+    @property
+    def added(self) -> Mapping[str, Node]:
+        """The new nodes by name, as they were handed over."""
+        return {name: node for name, (node, _) in self._added.items()}
+
+    def add(self, node: Node, before: str) -> None:
+        """Add a node of a new name. In the list of nodes it stands in front of `before`, behind those added there.
+
+        It may use nodes of the graph and nodes added earlier; other nodes may be merged into it.
+
+        Raises:
+            GraphError: if the name is taken, or a node that it names does not exist.
+        """
+        if node.name in self.graph.nodes or node.name in self._added:
+            raise GraphError(f"cannot add {node.name!r}: there is such a node already")
+        if before not in self.graph.nodes:
+            raise GraphError(f"cannot add {node.name!r} before {before!r}: there is no such node")
+        self._require(*[source for source, _ in node.inputs], *sorted(node.controls))
+        self._added[node.name] = (node, before)
+        self.journal.append(Edit("add", node.name, "", self._by))
 
     def merge(self, duplicate: str, survivor: str, alias_type: int | None = None, lemma: str = "") -> None:
         """Let every use of `duplicate` use `survivor`.
@@ -62,7 +86,7 @@ class Rewriter:
                 raise GraphError(f"cannot merge {duplicate!r}: its name is public")
             self.journal.append(Edit("merge", duplicate, survivor, self._by, lemma))
             return
-        node = graph.nodes[duplicate]
+        node = self._node(duplicate)
         attrs = {"T": Attr("type", alias_type)}
         if "_output_shapes" in node.attrs:
             attrs["_output_shapes"] = node.attrs["_output_shapes"]
@@ -103,13 +127,13 @@ class Rewriter:
 
     def finish(self) -> Graph:
         """The graph with all edits carried out; the graph itself where there was none."""
-        if not (self.forward or self._removed or self._waits):
+        if not (self.forward or self._removed or self._waits or self._added):
             return self.graph
         forward, aliases, waits = self.forward, self._aliases, self._waits
         gone = self._removed.union(forward).difference(aliases)
         widened = self._widened_shapes()
         nodes: dict[str, Node] = {}
-        for name, node in self.graph.nodes.items():
+        for name, node in self._listed():
             if name in gone:
                 continue
             if name in aliases:
@@ -136,8 +160,24 @@ class Rewriter:
 
     def _require(self, *names: str) -> None:
         for name in names:
-            if name not in self.graph.nodes:
+            if name not in self.graph.nodes and name not in self._added:
                 raise GraphError(f"cannot edit {name!r}: there is no such node")
+
+    def _node(self, name: str) -> Node:
+        return self._added[name][0] if name in self._added else self.graph.nodes[name]
+
+    def _listed(self) -> Iterator[tuple[str, Node]]:
+        """The graph's nodes and the new ones, each of these in front of the node that it was added before."""
+        if not self._added:
+            yield from self.graph.nodes.items()
+            return
+        places: dict[str, list[Node]] = {}
+        for node, before in self._added.values():
+            places.setdefault(before, []).append(node)
+        for name, node in self.graph.nodes.items():
+            for new in places.get(name, ()):
+                yield new.name, new
+            yield name, node
 
     def _forwarded(self, value: Value) -> Value:
         survivor = self.forward.get(value.node)
@@ -175,7 +215,7 @@ class Rewriter:
 
     def _widened_shapes(self) -> set[str]:
         """Survivors whose recorded static shapes differ from a duplicate's: neither may claim to be the tighter one."""
-        nodes = self.graph.nodes
+        nodes = {**self.graph.nodes, **self.added} if self._added else self.graph.nodes
         return {
             survivor
             for duplicate, survivor in self.forward.items()

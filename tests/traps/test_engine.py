@@ -26,9 +26,7 @@ from tfreuse.testing.schemas import snapshot_ops
 
 CASES = Path(__file__).parent / "cases"
 NAMES = golden_cases.names_in(CASES)
-KNOWN_BUGS = {
-    "a051_equal_bodies_of_two_names": "functions are compared by name, so equal bodies of two names are missed",
-}
+KNOWN_BUGS: dict[str, str] = {}
 REUSED = {
     6: "races/one_variable_in_two_arguments",
     17: "in_place/elsewhere_in_the_graph",

@@ -62,7 +62,8 @@ class Analyses:
     def congruence(self) -> Congruence:
         """Value numbers and classes of equal nodes."""
         alone = self.clobbered | self.custom_gradients
-        return Congruence(self.graph, self.summaries.ops, self.memory, self.order, alone)
+        summaries = self.summaries
+        return Congruence(self.graph, summaries.ops, self.memory, self.order, alone, lambda: summaries.fingerprints)
 
     @cached_property
     def held_apart(self) -> dict[str, str]:

@@ -8,27 +8,29 @@ finds a candidate and the comparison of keys proves it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from copy import copy
 
 from tfreuse.analysis.effects import PURE, READ
+from tfreuse.analysis.fingerprint import INSIGNIFICANT, Fingerprints
 from tfreuse.analysis.memory import Memory
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Node
 from tfreuse.ops.registry import Ops
-
-INSIGNIFICANT = frozenset({"_output_shapes", "_has_manual_control_dependencies"})
-"""Attributes that say nothing about what a node computes; every other private attribute counts."""
 
 _PORT_BITS = 20
 _MERGEABLE = frozenset({PURE, READ})
 
 
 class AttrKeys:
-    """Small integers for (op, device, significant attributes with defaults filled in, `_class` aside)."""
+    """Small integers for (op, device, significant attributes with defaults filled in, `_class` aside).
 
-    def __init__(self, ops: Ops) -> None:
+    A function is named by the first of those that are equal to it.
+    """
+
+    def __init__(self, ops: Ops, fingerprints: Callable[[], Fingerprints] | None = None) -> None:
         self._ops = ops
+        self._fingerprints = fingerprints
         self._by_object: dict[tuple[str, str, int], int] = {}
         self._alive: list[Attrs] = []
         self._by_meaning: dict[Hashable, int] = {}
@@ -42,23 +44,37 @@ class AttrKeys:
             attrs = self.significant(node)
             if node.attrs.is_colocated:
                 del attrs["_class"]
-            meaning = (node.op, node.device, tuple(sorted(attrs.items())))
+            op = node.op
+            if self._fingerprints is not None and self._ops.facts(op).kind == "unknown":  # a function's name, maybe
+                op = self._fingerprints().first(op)
+            meaning = (op, node.device, tuple(sorted(attrs.items())))
             found = self._by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
             self._alive.append(node.attrs)  # or another set could come to have its id
         return found
 
     def significant(self, node: Node) -> dict[str, Attr]:
         """The attributes that count, with defaults filled in."""
-        filled = {**self._ops.defaults(node.op), **node.attrs}
+        attrs = node.attrs
+        if self._fingerprints is not None and attrs.functions:
+            attrs = self._fingerprints().renamed(attrs)
+        filled = {**self._ops.defaults(node.op), **attrs}
         return {name: attr for name, attr in filled.items() if name not in INSIGNIFICANT}
 
 
 class Congruence:
     """`number` of every node, and `classes` of two nodes or more in topological order; `alone` are equal to none."""
 
-    def __init__(self, graph: Graph, ops: Ops, memory: Memory, order: list[str], alone: frozenset[str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        ops: Ops,
+        memory: Memory,
+        order: list[str],
+        alone: frozenset[str],
+        fingerprints: Callable[[], Fingerprints] | None = None,
+    ) -> None:
         self.number: dict[str, int] = {}
-        self.attr_keys = AttrKeys(ops)
+        self.attr_keys = AttrKeys(ops, fingerprints)
         self._ops = ops
         self._memory = memory
         self._earlier: dict[str, int] = {}

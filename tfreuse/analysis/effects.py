@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
+from tfreuse.analysis.fingerprint import Fingerprints
 from tfreuse.analysis.gradients import custom_gradients
 from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import Graph, Module, Node
@@ -35,6 +37,7 @@ class Summaries:
 
     def __init__(self, module: Module, ops: Ops) -> None:
         self.ops = ops
+        self._module = module
         self._accesses: dict[str, frozenset[Access]] = dict.fromkeys(module.opaque, _ANYTHING)
         self.overwriting: set[str] = set()
         """Functions that may update an argument, or something that it depends on, in place."""
@@ -50,6 +53,11 @@ class Summaries:
                     self.overwriting.update(group)
                 if custom_gradients(module.graphs[name], self.customized):
                     self.customized.update(group)
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        """Which functions have equal bodies."""
+        return Fingerprints(self._module, self.ops)
 
     def of(self, function: str) -> frozenset[Access]:
         """What calling `function` does; anything, where it is not known."""

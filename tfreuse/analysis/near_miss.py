@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tfreuse.analysis.alias import Resource
 from tfreuse.analysis.analyses import Analyses
-from tfreuse.analysis.congruence import INSIGNIFICANT
 from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import EFFECT, FIXED, PURE, READ
+from tfreuse.analysis.fingerprint import INSIGNIFICANT
 from tfreuse.analysis.live import live_nodes
 from tfreuse.ir.graph import Node, Value
 from tfreuse.ir.text import print_attr, print_value

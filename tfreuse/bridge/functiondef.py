@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tfreuse.bridge.attrs import read_attr
+from tfreuse.bridge.attrs import read_attr, read_attrs
 from tfreuse.bridge.graphdef import check_ops, write_nodes
 from tfreuse.bridge.nodes import NodeReader
 from tfreuse.errors import GraphError, UnknownOpError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
+
+_SAID_OF_ARGUMENTS = frozenset({"_user_specified_name", "_output_shapes"})
 
 
 def read_function(
@@ -26,7 +28,10 @@ def read_function(
         UnknownOpError: if an op is not registered.
         GraphError: if the body contradicts itself.
     """
-    arguments = {arg.name: _argument(arg) for arg in function.signature.input_arg}
+    arguments = {
+        arg.name: _argument(arg, function.arg_attr[index].attr if index in function.arg_attr else {})
+        for index, arg in enumerate(function.signature.input_arg)
+    }
     ports = _Ports(function, ops)
     nodes = (reader or NodeReader()).read(function.node_def, ports.parse)
     check_ops(nodes.values(), ops)
@@ -53,6 +58,7 @@ def read_function(
         outputs=tuple(outputs),
         control_outputs=tuple(controls),
         kept=frozenset(kept),
+        attrs=read_attrs(function.attr),
     )
 
 
@@ -83,8 +89,10 @@ def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everyth
         function.signature.control_output.extend(label for label, _ in after.control_outputs if label in listed)
 
 
-def _argument(arg: Any) -> Node:
-    return Node(arg.name, ARGUMENT_OP, attrs=Attrs({"T": Attr("type", arg.type)}))
+def _argument(arg: Any, attrs: Any) -> Node:
+    """An argument with what its attributes say beside how it is called and shaped."""
+    said = {name: read_attr(value) for name, value in attrs.items() if name not in _SAID_OF_ARGUMENTS}
+    return Node(arg.name, ARGUMENT_OP, attrs=Attrs({**said, "T": Attr("type", arg.type)}))
 
 
 class _Ports:

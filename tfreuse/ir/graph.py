@@ -43,6 +43,7 @@ class Graph:
     `kept` are names that the outside can see; such a node may change, its name and outputs may not vanish.
     `frozen` nodes (save, restore, initialisation) stay, each with its name, op and attributes; what they use may come
     to be another node of equal value.
+    `attrs` are a function's own attributes (`_noinline`, `_XlaMustCompile`, an implementation that it stands for).
     `shapes` knows static shapes that the nodes themselves do not state, where somebody does.
     """
 
@@ -53,6 +54,7 @@ class Graph:
     control_outputs: tuple[tuple[str, str], ...] = ()
     kept: frozenset[str] = frozenset()
     frozen: frozenset[str] = frozenset()
+    attrs: Attrs = NO_ATTRS
     shapes: Callable[[Value], tuple[int, ...] | None] | None = field(default=None, compare=False, repr=False)
     known_ordered: bool = field(init=False, default=False, compare=False, repr=False)
 

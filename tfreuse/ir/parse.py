@@ -44,7 +44,7 @@ def parse_graph(text: str) -> Graph:
     Raises:
         GraphError: naming the line that does not parse.
     """
-    name = ""
+    name, attrs = "", Attrs()
     nodes: dict[str, Node] = {}
     parts: dict[str, list[Any]] = {key: [] for key in ("argument", "output", "control", "kept", "frozen")}
     for number, line in enumerate(text.splitlines(), 1):
@@ -56,6 +56,7 @@ def parse_graph(text: str) -> Graph:
             word = cursor.name()
             if is_keyword and word == "graph" and not cursor.sees("="):
                 name = cursor.quoted()
+                attrs = _attrs(cursor) if cursor.sees("{") else attrs
             elif is_keyword and word in parts and not cursor.sees("="):
                 parts[word].append(_part(word, cursor))
             else:
@@ -74,6 +75,7 @@ def parse_graph(text: str) -> Graph:
         control_outputs=tuple(parts["control"]),
         kept=frozenset(parts["kept"]),
         frozen=frozenset(parts["frozen"]),
+        attrs=attrs,
     )
 
 

@@ -10,6 +10,7 @@
       kept y
       frozen save
 
+A function's own attributes stand behind its name: ``graph "f" {_noinline: true}``.
 `tfreuse.ir.parse` reads it back; printing and parsing are inverse to each other.
 """
 
@@ -136,7 +137,7 @@ def _elements(tensor: Tensor) -> Iterator[str]:
 
 
 def _lines(graph: Graph) -> Iterator[str]:
-    yield f"graph {json.dumps(graph.name)}"
+    yield f"graph {json.dumps(graph.name)}" + (f" {print_attrs(graph.attrs)}" if graph.attrs else "")
     for node in graph.nodes.values():
         yield f"  {print_node(node)}"
     for name in graph.arguments:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from tfreuse.analysis.effects import Summaries
+from tfreuse.analysis.fingerprint import Alike
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
@@ -50,6 +51,8 @@ class Result:
     labels: dict[str, str] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     """Passes whose time is over."""
+    alike: Mapping[str, Alike] = field(default_factory=dict)
+    """Functions that are equal to another, as the merges of calls of them rely on."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -89,6 +92,9 @@ def run_pipeline(
         result.graphs[name] = found
         graphs[name] = found.after
     result.after = Module(graphs, module.opaque)
+    if "fingerprints" in summaries.__dict__:
+        same = summaries.fingerprints
+        result.alike = {name: same.alike(name) for first, *others in same.classes() for name in others}
     return result
 
 

@@ -13,6 +13,7 @@ from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
+from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.touches import Touches
 from tfreuse.validate.translation import Refusal, Witness, prove
 
@@ -45,13 +46,14 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
     """Prove every graph of `result` that changed, and roll back those whose proof is refused."""
     started = time.perf_counter()
     touches = Touches(result.before, result.ops)
+    bodies = Bodies(result.before, result.ops, touches, result.alike)
     lemmas = {(step.name(), name): lemma for step in result.pipeline for name, lemma in step.lemmas.items()}
     graphs = dict(result.after.graphs)
     for name, found in result.graphs.items():
         if found.after is found.before:
             continue
         try:
-            refusal = prove(found.before, found.after, witness_of(found, lemmas), touches, result.ops)
+            refusal = prove(found.before, found.after, witness_of(found, lemmas), touches, result.ops, bodies)
         except Exception as crash:  # noqa: BLE001  # nothing is proved of edits without sense
             refusal = Refusal("", f"the proof failed ({type(crash).__name__}: {crash})")
         if refusal is None:

@@ -28,6 +28,7 @@ from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import check_graph, topological
 from tfreuse.ir.text import print_node
 from tfreuse.ops.registry import Ops
+from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.orders import Orders
 from tfreuse.validate.touches import READ, UNIQUE, Touches
 
@@ -54,10 +55,13 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def prove(before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> Refusal | None:
+def prove(
+    before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops, bodies: Bodies | None = None
+) -> Refusal | None:
     """None if `after` is proved to do what `before` does, else the smallest disagreement.
 
-    Linear in the size of the graph where no edge is lost; see `orders` for the rest.
+    `bodies` knows which functions are equal; without it, those of one name are. Linear in the size of the graph where
+    no edge is lost; see `orders` for the rest.
     """
     if after is before:
         return None
@@ -65,13 +69,15 @@ def prove(before: Graph, after: Graph, witness: Witness, touches: Touches, ops: 
         check_graph(after)
     except GraphError as error:
         return Refusal("", str(error))
-    return next(_Proof(before, after, witness, touches, ops).refusals(), None)
+    return next(_Proof(before, after, witness, touches, ops, bodies).refusals(), None)
 
 
 class _Proof:
-    def __init__(self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops) -> None:
+    def __init__(
+        self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops, bodies: Bodies | None
+    ) -> None:
         self._before, self._after = before, after
-        self._touches, self._ops = touches, ops
+        self._touches, self._ops, self._bodies = touches, ops, bodies
         self._order = topological(before)
         self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
         self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
@@ -137,7 +143,7 @@ class _Proof:
             shortcut = (node.op, node.device, id(node.attrs))
             meaning = meanings.get(shortcut)
             if meaning is None:
-                full = (node.op, node.device, frozenset(self._meaning(node).items()))
+                full = (self._op(node), node.device, frozenset(self._meaning(node).items()))
                 meaning = meanings[shortcut] = by_meaning.setdefault(full, len(by_meaning))
             operands = [classes[source] + port for source, port in node.inputs]
             if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
@@ -157,8 +163,16 @@ class _Proof:
         return frozenset(waits - {classes.get(source, source) for source, _ in node.inputs})
 
     def _meaning(self, node: Node) -> dict[str, Attr]:
+        """What counts of the attributes, equal functions under one name."""
+        return self._spelled(node if self._bodies is None else node._replace(attrs=self._bodies.renamed(node.attrs)))
+
+    def _spelled(self, node: Node) -> dict[str, Attr]:
+        """What counts of the attributes, functions under their own names."""
         filled = {**self._ops.defaults(node.op), **node.attrs}
         return {name: attr for name, attr in filled.items() if name not in _SILENT}
+
+    def _op(self, node: Node) -> str:
+        return node.op if self._bodies is None else self._bodies.first(node.op)
 
     def _nodes_that_went(self) -> Iterator[Refusal]:
         before, after = self._before, self._after
@@ -185,7 +199,7 @@ class _Proof:
                 yield Refusal(name, "a node that was not there before")
             elif node.op != old.op or name in self._forward:
                 yield from self._alias(node, old)
-            elif node.device != old.device or self._meaning(node) != self._meaning(old):
+            elif node.device != old.device or self._spelled(node) != self._spelled(old):
                 yield Refusal(name, f"{print_node(old)} became {print_node(node)}")
             elif len(node.inputs) != len(old.inputs):
                 yield Refusal(name, f"it had {len(old.inputs)} operands and has {len(node.inputs)}")
@@ -213,7 +227,7 @@ class _Proof:
         """An `Identity` under the name of a node that was merged away."""
         types = self._ops.output_types(old.op, old.attrs)
         is_alias = (node.op, len(node.inputs), (node.attrs.value("T"),)) == ("Identity", 1, types)
-        says_more = self._meaning(node).keys() - {"T"} or node.controls or node.device != old.device
+        says_more = self._spelled(node).keys() - {"T"} or node.controls or node.device != old.device
         if not is_alias or says_more or old.name in self._before.frozen:
             yield Refusal(node.name, f"{print_node(old)} became {print_node(node)}")
         elif node.inputs[0].port or self._classes.get(node.inputs[0].node, -1) != self._classes[old.name]:

@@ -29,8 +29,8 @@ class GraphRun:
         self._pending: Rewriter | None = None
         self._orphans: list[str] = []
 
-    def run(self, step: Pass, remarks: Remarks) -> None:
-        """Run one pass.
+    def run(self, step: Pass, remarks: Remarks, following: tuple[Pass, ...] = ()) -> None:
+        """Run one pass, which is told what comes next.
 
         Raises:
             GraphError: if the pass left a dangling edge or a cycle; and whatever else it raises.
@@ -38,8 +38,8 @@ class GraphRun:
         if not step.stacks:
             self.settle()
         rewriter = Rewriter(self.graph, step.name(), self._pending)
-        ops = self._analyses.summaries.ops
-        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), tuple(self._orphans)), rewriter)
+        ops, orphans = self._analyses.summaries.ops, tuple(self._orphans)
+        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), orphans, following), rewriter)
         gone = {edit.node for edit in rewriter.journal if edit.kind not in ("order", "add")}
         if step.stacks:
             self._pending = rewriter
@@ -71,6 +71,8 @@ class GraphRun:
                 node = rewriter.graph.nodes.get(edit.node) or self.added[edit.node]
                 self._orphans += [source for source, _ in node.inputs]
                 self._orphans += sorted(node.controls)
+            elif edit.kind == "inline" and edit.node in rewriter.graph.nodes:  # the body need not use every operand
+                self._orphans += [source for source, _ in rewriter.graph.nodes[edit.node].inputs]
 
     def _note_equal_reads(self) -> None:
         if "congruence" in self._analyses.__dict__:

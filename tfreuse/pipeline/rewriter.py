@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tfreuse.errors import GraphError
@@ -15,7 +15,8 @@ class Edit(NamedTuple):
 
     `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
     under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`),
-    "add" (`node` is new).
+    "add" (`node` is new), "inline" (the nodes of its function, added under names that begin with its own, compute what
+    the call `node` did; what waits for it waits for a `NoOp` of its name).
     `lemma` names what makes the two equal where they are not congruent (`Pass.lemmas`).
     """
 
@@ -42,6 +43,7 @@ class Rewriter:
         self._removed: set[str] = set(earlier._removed) if earlier else set()
         self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
         self._added: dict[str, tuple[Node, str]] = dict(earlier._added) if earlier else {}
+        self._values: dict[Value, Value] = dict(earlier._values) if earlier else {}
 
     @property
     def added(self) -> Mapping[str, Node]:
@@ -95,6 +97,34 @@ class Rewriter:
         )
         self.journal.append(Edit("alias", duplicate, survivor, self._by, lemma))
 
+    def inline(
+        self,
+        call: str,
+        nodes: Iterable[Node],
+        outputs: Mapping[int, Value],
+        waits: Iterable[str] | None,
+        inside: Iterable[str] = (),
+    ) -> None:
+        """Put new `nodes` in the place of a call; what used its output number p uses `outputs[p]`.
+
+        `waits` are nodes that must have run when the call is over; with None, nothing may wait for the call. `inside`
+        are calls in its body that gave way as well, under the names that they would have here, outer ones first.
+
+        Raises:
+            GraphError: if the call is public or frozen, or a new node does not fit (see `add`).
+        """
+        self._require(call)
+        if call in self.graph.kept or call in self.graph.frozen:
+            raise GraphError(f"cannot inline {call!r}: its name is public")
+        self.journal += [Edit("inline", name, "", self._by) for name in (call, *inside)]
+        for node in nodes:
+            self.add(node, call)
+        self._values.update({Value(call, port): value for port, value in outputs.items()})
+        if waits is None:
+            self._removed.add(call)
+        else:
+            self._aliases[call] = Node(call, "NoOp", controls=frozenset(waits), device=self.graph.nodes[call].device)
+
     def remove(self, name: str) -> None:
         """Remove a node that nothing uses.
 
@@ -127,9 +157,10 @@ class Rewriter:
 
     def finish(self) -> Graph:
         """The graph with all edits carried out; the graph itself where there was none."""
-        if not (self.forward or self._removed or self._waits or self._added):
+        if not (self.forward or self._removed or self._waits or self._added or self._values):
             return self.graph
         forward, aliases, waits = self.forward, self._aliases, self._waits
+        moved = forward.keys() | {node for node, _ in self._values}
         gone = self._removed.union(forward).difference(aliases)
         widened = self._widened_shapes()
         nodes: dict[str, Node] = {}
@@ -140,7 +171,7 @@ class Rewriter:
                 node = aliases[name]
             else:
                 for source, _ in node.inputs:
-                    if source in forward:
+                    if source in moved:
                         node = self._redirected(node)
                         break
                 else:
@@ -180,6 +211,8 @@ class Rewriter:
             yield name, node
 
     def _forwarded(self, value: Value) -> Value:
+        while value in self._values:  # a call's output may be what the call was given
+            value = self._values[value]
         survivor = self.forward.get(value.node)
         return value if survivor is None else Value(survivor, value.port)
 
@@ -189,9 +222,12 @@ class Rewriter:
         A control edge that comes to stand beside a data edge stays: for what waits for this node it may be an anchor.
         """
         forward = self.forward
-        inputs = tuple(
-            Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
-        )
+        if self._values:
+            inputs = tuple(map(self._forwarded, node.inputs))
+        else:
+            inputs = tuple(
+                Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
+            )
         controls = frozenset(forward.get(control, control) for control in node.controls)
         return node._replace(inputs=inputs, controls=controls)
 

@@ -110,13 +110,16 @@ def _run_graph(
         result.failures.append(error)
         result.remarks.add(Remark(id, graph.name, (), detail or f"{type(error).__name__}: {error}", by=by))
 
-    for step in result.pipeline:
+    for index, step in enumerate(result.pipeline):
         name, started, remarks = step.name(), time.perf_counter(), Remarks()
         spent = result.seconds.get(name, 0.0)
         if name in result.given_up:
             continue
         try:
-            within(None if time_limit is None else time_limit - spent, partial(run.run, step, remarks))
+            within(
+                None if time_limit is None else time_limit - spent,
+                partial(run.run, step, remarks, result.pipeline[index + 1 :]),
+            )
         except KeyboardInterrupt:
             raise
         except OutOfTime as error:

@@ -17,7 +17,7 @@ class Inline(Pass):
     """Calls that share an operand, or a resource with a read beside them, are inlined on trial, as deeply as it takes.
 
     A trial stands if the passes that come next can merge work of two calls, and if that pays: the ops saved, with each
-    convolution or matrix product counting `worth` times, are more than the nodes that the graph grows by.
+    convolution or matrix product counting `worth` times, are at least as many as the nodes that the graph grows by.
     Equal calls are left to those passes, which merge them whole. Options: `worth`; `max_nodes`, the nodes that one
     trial may bring; `rounds`, how often calls are looked for that share what an earlier round brought to light.
     """
@@ -45,7 +45,6 @@ class Inline(Pass):
             context.remarks.add(context.remark("inline-limit", (), f"a trial would bring {self.max_nodes} nodes"))
         for call, reason in candidate.refused.items():
             context.remarks.add(context.remark("not-inlined", (call,), reason))
-        for path in sorted(chosen):
-            context.remarks.add(context.remark("inlined", ("/".join(path),)))
         if chosen:
-            candidate.unfold(chosen, rewriter)
+            for call, scope in candidate.unfold(chosen, rewriter).inlined.items():
+                context.remarks.add(context.remark("inlined", (call,), f"as {scope}"))

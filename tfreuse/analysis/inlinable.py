@@ -3,7 +3,7 @@
 A body may take the place of a call if the graph then does what it did: each of its nodes means the same wherever it
 stands, and what runs for its effect still runs. Not so for a body that makes something anew or draws random numbers
 (the kernel of a node has its own state), for one that holds a custom gradient, TF1 control flow or a reference, and
-for recursion. `_XlaMustCompile` and `_noinline` say that a call is to stay one, and so does any attribute not known here.
+for recursion. `_XlaMustCompile` and `_noinline` say that a call is to stay one; so does any attribute not known here.
 """
 
 from __future__ import annotations
@@ -94,12 +94,10 @@ class Inlinable:
             return "it has an effect, and whether it runs depends on what is asked for"
         if body.name not in self._refusals:
             self._refusals[body.name] = self._of_body(body)
-        return self._refusals[body.name] or self._here(graph, call, body)
+        return self._refusals[body.name] or self._here(call, body)
 
-    def _here(self, graph: Graph, call: Node, body: Graph) -> str:
+    def _here(self, call: Node, body: Graph) -> str:
         for name in self.needed(body):
-            if f"{call.name}/{name}" in graph.nodes:
-                return f"the name {call.name}/{name} is taken"
             device = body.nodes[name].device
             if device and call.device and device != call.device:
                 return f"{name} is placed on a device, and the call on another"

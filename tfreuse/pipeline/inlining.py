@@ -16,6 +16,7 @@ Nodes of the body that do not run, or that only compute outputs which nobody use
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -39,11 +40,12 @@ class _Body(NamedTuple):
 class Unfolding:
     """Edits that inline the calls `paths` of `graph`, and calls in their bodies; a path comes with those before it.
 
-    `owners` has for every new node the call that brought it.
+    `places` has for every new node the path of the call that brought it, and its name in that call's function.
     """
 
     def __init__(self, graph: Graph, summaries: Summaries, inlinable: Inlinable, paths: Collection[Path]) -> None:
-        self.owners: dict[str, Path] = {}
+        self.places: dict[str, Path] = {}
+        self.inlined: dict[str, str] = {}
         self._graph = graph
         self._summaries = summaries
         self._inlinable = inlinable
@@ -51,38 +53,64 @@ class Unfolding:
 
     def onto(self, rewriter: Rewriter) -> None:
         """Hand the edits to a rewriter of the graph."""
-        self.owners.update(self._inline(rewriter, self._graph, ()))
+        self.places, self.inlined = self._inline(rewriter, self._graph, ())
 
-    def _inline(self, rewriter: Rewriter, graph: Graph, above: Path) -> dict[str, Path]:
+    def _inline(self, rewriter: Rewriter, graph: Graph, above: Path) -> tuple[dict[str, Path], dict[str, str]]:
+        """Inline the calls in one graph; gives the places of new nodes, and by call the scope of its body."""
         calls = [path[-1] for path in sorted(self._paths) if path[:-1] == above]
         if not calls:
-            return {}
+            return {}, {}
         caller = _Caller(graph, self._summaries, calls)
-        owners: dict[str, Path] = {}
-        bodies: dict[str, _Body] = {}
-        for name in calls:
-            call, path = graph.nodes[name], (*above, name)
-            function = self._inlinable.body(call)
+        scopes = _Scopes(graph)
+        places: dict[str, Path] = {}
+        inlined: dict[str, str] = {}
+        bodies: dict[str, tuple[_Body, dict[str, str]]] = {}
+        for name in sorted(calls, key=caller.place.__getitem__):
+            function = self._inlinable.body(graph.nodes[name])
             assert function is not None
+            path, scope = (*above, name), scopes.for_body(function.name)
             body = Rewriter(function, "")
-            within = self._inline(body, function, path)
-            bodies[name] = caller.bind(call, body.finish(), self._summaries)
-            owners.update({node.name: path for node in bodies[name].nodes})
-            owners.update({f"{name}/{node}": owner for node, owner in within.items() if f"{name}/{node}" in owners})
+            within, deeper = self._inline(body, function, path)
+            bound = caller.bind(graph.nodes[name], scope, body.finish(), self._summaries)
+            for node in bound.nodes:
+                local = node.name.removeprefix(f"{scope}/")
+                places[node.name] = within.get(local, (*path, local))
+            bodies[name] = bound, {name: scope, **{f"{scope}/{call}": f"{scope}/{to}" for call, to in deeper.items()}}
+            inlined.update(bodies[name][1])
         waits = caller.waits()
         waited = {control for node in graph.nodes.values() for control in node.controls}.union(*waits.values())
-        waited.update(control for body in bodies.values() for node in body.nodes for control in node.controls)
+        waited.update(control for body, _ in bodies.values() for node in body.nodes for control in node.controls)
         waited.update(name for _, name in graph.control_outputs)
-        for name in sorted(calls, key=caller.place.__getitem__):
-            nodes, outputs, done = bodies[name]
-            path = (*above, name)
-            inner = [found for found in sorted(self._paths) if found[: len(path)] == path and found != path]
-            inside = ["/".join(found[len(above) :]) for found in inner]
-            rewriter.inline(name, nodes, outputs, done if name in waited else None, inside)
+        for name, (bound, gone) in bodies.items():
+            rewriter.inline(name, bound.nodes, bound.outputs, bound.waits if name in waited else None, gone)
         for name, controls in waits.items():
             for control in sorted(controls):
                 rewriter.wait(name, control)
-        return owners
+        return places, inlined
+
+
+class _Scopes:
+    """Names for bodies: after the Python function, and such that nothing in the graph is called so, or stands in it.
+
+    The runtime inlines calls under their own names, and in live graphs calls stay, disconnected.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._taken: set[str] = set()
+        for name in graph.nodes:
+            parts = name.split("/")
+            self._taken.update("/".join(parts[:length]) for length in range(1, len(parts) + 1))
+
+    def for_body(self, function: str) -> str:
+        """A name for one more body of a function; `__inference_tower_12` gives `tower`, `tower_1` and so on."""
+        found = re.fullmatch(r"_*(?:inference|forward|backward)_(.+)_[0-9]+", function)
+        label = re.sub(r"[^A-Za-z0-9_.-]", "_", found[1] if found else function).lstrip("_.-") or "call"
+        name, number = label, 0
+        while name in self._taken:
+            number += 1
+            name = f"{label}_{number}"
+        self._taken.add(name)
+        return name
 
 
 class _Caller:
@@ -119,8 +147,8 @@ class _Caller:
         concerned = before if kind == EFFECT else effects
         return frozenset(c for c in concerned if not any(other in self._behind_call[c] for other in effects))
 
-    def bind(self, call: Node, body: Graph, summaries: Summaries) -> _Body:
-        """The body's nodes for one call, under names that begin with the call's."""
+    def bind(self, call: Node, scope: str, body: Graph, summaries: Summaries) -> _Body:
+        """The body's nodes for one call, under names that begin with `scope`."""
         effects = Effects(body, summaries)
         needed = needed_nodes(body)
         kinds = {name: effects.kind(body.nodes[name]) for name in needed}
@@ -137,33 +165,33 @@ class _Caller:
             if name not in runs or name in arguments:
                 continue
             node = body.nodes[name]
-            inputs = tuple(_bound(value, call.name, arguments) for value in node.inputs)
-            controls = frozenset(f"{call.name}/{control}" for control in node.controls.difference(arguments))
+            inputs = tuple(_bound(value, scope, arguments) for value in node.inputs)
+            controls = frozenset(f"{scope}/{control}" for control in node.controls.difference(arguments))
             if kinds[name] == PURE:
                 if all(value.node in arguments for value in node.inputs):
                     controls |= held
             else:
                 controls |= before_reads if kinds[name] == READ else before_effects
             attrs = _with_shapes(node, body, len(summaries.ops.output_types(node.op, node.attrs)))
-            bound = Node(f"{call.name}/{name}", node.op, inputs, controls, attrs, node.device or call.device)
-            nodes.append(_colocated(bound, call.name, arguments) if attrs.is_colocated else bound)
+            bound = Node(f"{scope}/{name}", node.op, inputs, controls, attrs, node.device or call.device)
+            nodes.append(_colocated(bound, scope, arguments) if attrs.is_colocated else bound)
         waits = {name for name in runs.difference(arguments) if kinds[name] != PURE}
         waits = waits or {value.node for value in outputs.values()}
         return _Body(
             nodes,
-            {port: _bound(value, call.name, arguments) for port, value in outputs.items()},
-            frozenset(f"{call.name}/{name}" for name in waits.difference(arguments)) or call.controls | operands,
+            {port: _bound(value, scope, arguments) for port, value in outputs.items()},
+            frozenset(f"{scope}/{name}" for name in waits.difference(arguments)) or call.controls | operands,
         )
 
 
-def _bound(value: Value, call: str, arguments: Mapping[str, Value]) -> Value:
-    return arguments[value.node] if value.node in arguments else Value(f"{call}/{value.node}", value.port)
+def _bound(value: Value, scope: str, arguments: Mapping[str, Value]) -> Value:
+    return arguments[value.node] if value.node in arguments else Value(f"{scope}/{value.node}", value.port)
 
 
-def _colocated(node: Node, call: str, arguments: Mapping[str, Value]) -> Node:
+def _colocated(node: Node, scope: str, arguments: Mapping[str, Value]) -> Node:
     """A node that stood beside another of its body, or beside an argument's source, still does."""
     names = [group.removeprefix(b"loc:@").decode() for group in node.attrs.value("_class")[1]]
-    groups = [arguments[name].node if name in arguments else f"{call}/{name}" for name in names]
+    groups = [arguments[name].node if name in arguments else f"{scope}/{name}" for name in names]
     attr = Attr("list", ("s", tuple(f"loc:@{name}".encode() for name in dict.fromkeys(groups))))
     return node._replace(attrs=node.attrs.updated({"_class": attr}))
 

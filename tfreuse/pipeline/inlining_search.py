@@ -37,24 +37,24 @@ class Search:
         self.exceeded = False
         self.refused: dict[str, str] = {}
 
-    def unfold(self, chosen: frozenset[Path], rewriter: Rewriter) -> dict[str, Path]:
-        """Hand the edits that inline `chosen` to a rewriter of the graph; gives the call that brought each new node."""
+    def unfold(self, chosen: frozenset[Path], rewriter: Rewriter) -> Unfolding:
+        """Hand the edits that inline `chosen` to a rewriter of the graph."""
         unfolding = Unfolding(self._analyses.graph, self._summaries, self._inlinable, chosen)
         unfolding.onto(rewriter)
-        return unfolding.owners
+        return unfolding
 
     def round(self, chosen: frozenset[Path]) -> frozenset[Path]:
         """The calls to inline in addition to those `chosen`; none where no trial pays."""
-        analyses, owners = self._analyses, {}
+        analyses, places = self._analyses, {}
         if chosen:
             rewriter = Rewriter(analyses.graph, "trial")
-            owners = self.unfold(chosen, rewriter)
+            places = self.unfold(chosen, rewriter).places
             analyses = Analyses(rewriter.finish(), self._summaries)
         calls = self._sharing(analyses)
         if not calls:
             return frozenset()
         found = self._tried(analyses.graph, frozenset((name,) for name in calls))
-        return frozenset((*_place(path[0], owners), *path[1:]) for path in found)
+        return frozenset((*places.get(path[0], path[:1]), *path[1:]) for path in found)
 
     def _tried(self, graph: Graph, paths: frozenset[Path]) -> frozenset[Path]:
         """What of `paths`, or of the calls in their bodies, pays."""
@@ -77,7 +77,7 @@ class Search:
 
     def _pays(self, gain: Gain) -> bool:
         saved = gain.saved
-        return max(saved) > 0 and saved.ops + self._worth * saved.heavy > gain.growth
+        return max(saved) > 0 and saved.ops + self._worth * saved.heavy >= gain.growth
 
     def _trial(self, graph: Graph, paths: frozenset[Path]) -> Trial:
         return Trial(graph, paths, self._summaries, self._inlinable, self._following, self._weights)
@@ -139,9 +139,3 @@ class Search:
                 body = self._inlinable.body(body.nodes[name]) or body
             total += len(self._inlinable.needed(body))
         return total
-
-
-def _place(name: str, owners: Mapping[str, Path]) -> Path:
-    """The path of a call in the graph with calls inlined."""
-    above = owners.get(name, ())
-    return (*above, name.removeprefix("".join(f"{part}/" for part in above)))

@@ -15,8 +15,8 @@ from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.remarks.remark import Remarks
 
-_LIGHT = frozenset({"Const", "Identity", "NoOp"})
-"""Ops that cost nothing when they run."""
+_LIGHT = frozenset({"Const", "Identity", "NoOp", "ReadVariableOp"})
+"""Ops that cost next to nothing when they run; to share them is no reason to inline anything."""
 
 Merge = tuple[str, str]
 """A node that was merged away, and the one that stands for it."""
@@ -79,7 +79,7 @@ class Trial:
         unfolding = Unfolding(graph, summaries, inlinable, paths)
         rewriter = Rewriter(graph, "trial")
         unfolding.onto(rewriter)
-        self._owners = unfolding.owners
+        self._owners = {name: place[:-1] for name, place in unfolding.places.items()}
         inlined = rewriter.finish()
         self._before, self._nodes = graph.nodes, inlined.nodes
         self._weights = weights
@@ -100,7 +100,7 @@ class Trial:
         for names in self._classes.values():
             places = {self._owners.get(name, ()) for name in names}
             paths = sorted(places - {()})
-            if len(places) == 1:
+            if len(places) == 1 or not any(self._weights.of([self._nodes[names[0]]])):
                 continue
             involved.update(path[:length] for path in paths for length in range(1, len(path) + 1))
             for path in paths:

@@ -15,8 +15,8 @@ class Edit(NamedTuple):
 
     `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
     under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`),
-    "add" (`node` is new), "inline" (the nodes of its function, added under names that begin with its own, compute what
-    the call `node` did; what waits for it waits for a `NoOp` of its name).
+    "add" (`node` is new), "inline" (the nodes of its function, added in the scope `other`, compute what the call
+    `node` did; what waits for it waits for a `NoOp` of its name).
     `lemma` names what makes the two equal where they are not congruent (`Pass.lemmas`).
     """
 
@@ -44,11 +44,12 @@ class Rewriter:
         self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
         self._added: dict[str, tuple[Node, str]] = dict(earlier._added) if earlier else {}
         self._values: dict[Value, Value] = dict(earlier._values) if earlier else {}
+        self._ends: dict[str, Node] = dict(earlier._ends) if earlier else {}
 
     @property
     def added(self) -> Mapping[str, Node]:
-        """The new nodes by name, as they were handed over."""
-        return {name: node for name, (node, _) in self._added.items()}
+        """The new nodes by name, as they were handed over, and what stands in the place of calls that gave way."""
+        return {name: node for name, (node, _) in self._added.items()} | self._ends
 
     def add(self, node: Node, before: str) -> None:
         """Add a node of a new name. In the list of nodes it stands in front of `before`, behind those added there.
@@ -103,12 +104,12 @@ class Rewriter:
         nodes: Iterable[Node],
         outputs: Mapping[int, Value],
         waits: Iterable[str] | None,
-        inside: Iterable[str] = (),
+        scopes: Mapping[str, str],
     ) -> None:
         """Put new `nodes` in the place of a call; what used its output number p uses `outputs[p]`.
 
-        `waits` are nodes that must have run when the call is over; with None, nothing may wait for the call. `inside`
-        are calls in its body that gave way as well, under the names that they would have here, outer ones first.
+        `waits` are nodes that must have run when the call is over; with None, nothing may wait for the call. `scopes`
+        has for the call, and then for calls in its body that gave way as well, what the names of its nodes begin with.
 
         Raises:
             GraphError: if the call is public or frozen, or a new node does not fit (see `add`).
@@ -116,14 +117,15 @@ class Rewriter:
         self._require(call)
         if call in self.graph.kept or call in self.graph.frozen:
             raise GraphError(f"cannot inline {call!r}: its name is public")
-        self.journal += [Edit("inline", name, "", self._by) for name in (call, *inside)]
+        self.journal += [Edit("inline", name, scope, self._by) for name, scope in scopes.items()]
         for node in nodes:
             self.add(node, call)
         self._values.update({Value(call, port): value for port, value in outputs.items()})
         if waits is None:
             self._removed.add(call)
         else:
-            self._aliases[call] = Node(call, "NoOp", controls=frozenset(waits), device=self.graph.nodes[call].device)
+            end = Node(call, "NoOp", controls=frozenset(waits), device=self.graph.nodes[call].device)
+            self._aliases[call] = self._ends[call] = end
 
     def remove(self, name: str) -> None:
         """Remove a node that nothing uses.

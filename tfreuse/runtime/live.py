@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 from tfreuse.analysis.effects import EFFECT, Effects, Summaries
+from tfreuse.analysis.inlinable import CALLS
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN, ops_of, read_module
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import topological
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
+from tfreuse.runtime.called import gradient_of_calls, may_be_held, with_bodies
 from tfreuse.runtime.new_ops import create_op
 from tfreuse.validate.proved import run_proved
 
@@ -42,29 +44,39 @@ class LiveGraph:
         ops = ops_of(graph_def)
         inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
-        module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
+        module = with_bodies(read_module(graph_def, ops, inputs, frozen={MAIN: outputs}), ops, self.graph)
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
         """Rewire the operations that `after` changed, and make those that are new; undone whole if an edit fails.
 
-        A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it. What was
-        made before an edit failed stays, disconnected.
+        A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it. That does
+        not go for calls where nothing can hold one, because they may be expensive. What was made before an edit failed
+        stays, disconnected.
         """
         undo: list[Callable[[], None]] = [self._created.clear]
         try:
-            if after.nodes.keys() - before.nodes.keys():
+            made = {name for name, node in after.nodes.items() if name not in before.nodes or _is_another(node, before)}
+            if made:
                 for name in topological(after):
-                    if name not in before.nodes:
+                    if name in made:
                         self._create(after.nodes[name])
+            replaced = self._created.keys() & before.nodes.keys()
+            idle = {
+                n for n, node in before.nodes.items() if node.op in CALLS and (n in replaced or n not in after.nodes)
+            }
+            if may_be_held(before):
+                idle = set()
             for name, new in after.nodes.items():
                 old = before.nodes.get(name)
-                if new is old or old is None:
+                if old is None or name in replaced or (new is old and replaced.isdisjoint(new.controls)):
                     continue
                 op = self._find(name)
                 self._move_inputs(op, old.inputs, new.inputs, undo)
-                controls = new.controls | old.controls if effects.kind(old) == EFFECT else new.controls
-                if controls != old.controls:
+                controls = new.controls
+                if effects.kind(old) == EFFECT:
+                    controls |= old.controls - idle
+                if controls != old.controls or not replaced.isdisjoint(controls):
                     undo.append(self._control_setter(op, list(op.control_inputs)))
                     self._control_setter(op, [self._find(c) for c in sorted(controls)])()
         except Exception:
@@ -80,7 +92,9 @@ class LiveGraph:
     def _create(self, node: Node) -> None:
         inputs = [self._find(value.node).outputs[value.port] for value in node.inputs]
         controls = [self._find(control) for control in sorted(node.controls)]
-        self._created[node.name] = create_op(self.graph, node, inputs, controls)
+        op = self._created[node.name] = create_op(self.graph, node, inputs, controls)
+        if node.op in CALLS:
+            op._gradient_function = gradient_of_calls(self.graph, node.attrs.functions[0].name)
 
     def _move_inputs(
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
@@ -100,13 +114,18 @@ class LiveGraph:
 
     def _set_must_run(self, before: Graph, after: Graph) -> None:
         """Let survivors take the places of disconnected operations among those that must run."""
-        was, now = ([name for _, name in graph.control_outputs] for graph in (before, after))
-        find = self._find
+        was = [self.graph.get_operation_by_name(name) for _, name in before.control_outputs]
+        now = [self._find(name) for _, name in after.control_outputs]
         if isinstance(self._must_run, list):
-            self._must_run[:] = map(find, now)
+            self._must_run[:] = now
         else:
-            self._must_run.difference_update(map(find, set(was).difference(now)))
-            self._must_run.update(map(find, set(now).difference(was)))
+            self._must_run.difference_update(set(was).difference(now))
+            self._must_run.update(set(now).difference(was))
+
+
+def _is_another(node: Node, before: Graph) -> bool:
+    """Whether the node took the place of one of another op, as an operation cannot."""
+    return node.op != before.nodes[node.name].op
 
 
 def declared_outputs(func_graph: Any) -> list[Any]:

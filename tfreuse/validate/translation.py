@@ -45,13 +45,13 @@ _PORT_BITS = 20
 class Witness(NamedTuple):
     """What a rewrite claims: `stands_for` leads from a node that was merged away to the one that now stands for it,
     `equal` from a read that stays to another that sees the same state. `lemmas` has, for nodes that are equal to
-    their stand-in by another law than congruence, that law: it says of a node which value is equal to its one. `inlined` are the calls
-    that gave way to the bodies of their functions, outer ones first."""
+    their stand-in by another law than congruence, that law: it says of a node which value is equal to its one.
+    `inlined` has for each call that gave way to the body of its function the body's scope; outer ones come first."""
 
     stands_for: Mapping[str, str]
     equal: Mapping[str, str]
     lemmas: Mapping[str, Callable[[Graph, str], Value | None]] = {}
-    inlined: tuple[str, ...] = ()
+    inlined: Mapping[str, str] = {}
 
 
 class Refusal(NamedTuple):

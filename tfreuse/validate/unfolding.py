@@ -8,7 +8,7 @@ nothing else of what it did is believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
@@ -22,28 +22,28 @@ _FORBIDDEN = ("_XlaMustCompile", "_noinline", "api_implements", "implements")
 _OWN_STATE = "ambient rng"
 
 
-def unfold(graph: Graph, calls: Iterable[str], touches: Touches, ops: Ops) -> Graph:
-    """`graph` with the bodies in the place of `calls`; a call in a body is named after the call that brought it.
+def unfold(graph: Graph, calls: Mapping[str, str], touches: Touches, ops: Ops) -> Graph:
+    """`graph` with bodies in the place of `calls`, which have for each the scope of its body; outer calls come first.
 
     Raises:
         GraphError: if a call may not be replaced, naming it and saying why.
     """
     nodes = dict(graph.nodes)
     values: dict[Value, Value] = {}
-    for name in calls:
+    for name, scope in calls.items():
         here = graph.evolve(nodes)
         body = _checked(here, name, touches, ops)
         call = nodes[name]
         arguments = dict(zip(body.arguments, call.inputs, strict=True))
         entry = call.controls.union(source for source, _ in call.inputs).difference(graph.arguments)
-        new = _bound(body, call, arguments, entry, ops)
+        new = _bound(body, call, scope, arguments, entry, ops)
         for node in new:
             if node.name in nodes:
                 raise GraphError(f"{node.name} is there already")
             nodes[node.name] = node
         nodes[name] = Node(name, "NoOp", controls=entry.union(node.name for node in new), device=call.device)
         for port, (_, value) in enumerate(body.outputs):
-            values[Value(name, port)] = arguments.get(value.node) or Value(f"{name}/{value.node}", value.port)
+            values[Value(name, port)] = arguments.get(value.node) or Value(f"{scope}/{value.node}", value.port)
     replaced = {value.node for value in values}
     for name, node in nodes.items():
         sources = replaced.intersection(source for source, _ in node.inputs)
@@ -85,13 +85,15 @@ def _checked(graph: Graph, name: str, touches: Touches, ops: Ops) -> Graph:
     return body
 
 
-def _bound(body: Graph, call: Node, arguments: dict[str, Value], entry: frozenset[str], ops: Ops) -> list[Node]:
+def _bound(
+    body: Graph, call: Node, scope: str, arguments: dict[str, Value], entry: frozenset[str], ops: Ops
+) -> list[Node]:
     roots = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
     new = []
     for name in _needed(body, roots).difference(body.arguments):
         node = body.nodes[name]
-        inputs = [arguments.get(v.node) or Value(f"{call.name}/{v.node}", v.port) for v in node.inputs]
-        controls = {f"{call.name}/{control}" for control in node.controls.difference(arguments)}
+        inputs = [arguments.get(v.node) or Value(f"{scope}/{v.node}", v.port) for v in node.inputs]
+        controls = {f"{scope}/{control}" for control in node.controls.difference(arguments)}
         attrs = node.attrs
         if attrs.is_colocated:
             attrs = attrs.updated({"_class": None})  # says nothing about values
@@ -100,7 +102,7 @@ def _bound(body: Graph, call: Node, arguments: dict[str, Value], entry: frozense
                 attrs, [body.shapes(Value(name, port)) for port in range(len(ops.output_types(node.op, attrs)))]
             )
         device = node.device or call.device
-        new.append(Node(f"{call.name}/{name}", node.op, tuple(inputs), entry | controls, attrs, device))
+        new.append(Node(f"{scope}/{name}", node.op, tuple(inputs), entry | controls, attrs, device))
     return new
 
 

@@ -25,6 +25,9 @@ _OF_CALLS = frozenset(
 )
 """Attributes of calls that say nothing about how the body is to run (function_ops.cc; the config is the session's)."""
 
+STAYS = "_tfreuse_stays"
+"""An attribute, of a call or a function, by which a reader of graphs says why it is to stay a call."""
+
 _OF_FUNCTIONS = frozenset({"_construction_context", "_input_shapes", "_output_shapes"})
 _PARTNERS = frozenset({"forward_function_name", "backward_function_name"})
 """A function's gradient, or what it is the gradient of; named for implementations to be chosen by, which is refused."""
@@ -85,9 +88,9 @@ class Inlinable:
             return "its name is public"
         if call.attrs.value("f").attrs or call.attrs.value("executor_type"):
             return "it asks for an executor of its own, or has an attribute of its function bound"
-        said = _said(call.attrs, _OF_CALLS)
+        said = _said(call.attrs, _OF_CALLS, "it")
         if said:
-            return f"it has the attribute {said}"
+            return said
         if len(call.inputs) != len(body.arguments):
             return "it has more or fewer operands than its function"
         if kind == EFFECT and call.name not in runs:
@@ -105,9 +108,9 @@ class Inlinable:
 
     def _of_body(self, body: Graph) -> str:
         summaries, needed = self._summaries, self.needed(body)
-        said = _said(body.attrs, _OF_FUNCTIONS | _PARTNERS)
+        said = _said(body.attrs, _OF_FUNCTIONS | _PARTNERS, "its function")
         if said:
-            return f"its function has the attribute {said}"
+            return said
         if body.name in summaries.recursive:
             return "its function calls itself"
         if body.name in summaries.customized:
@@ -168,6 +171,11 @@ class Inlinable:
         return False
 
 
-def _said(attrs: Attrs, known: frozenset[str]) -> str:
-    """The first attribute that is not `known`; one that is false, or empty, says nothing."""
-    return next((name for name, (_, value) in attrs.items() if name not in known and value not in (False, b"")), "")
+def _said(attrs: Attrs, known: frozenset[str], whose: str) -> str:
+    """What the first attribute that is not `known` says; one that is false, or empty, says nothing."""
+    if STAYS in attrs:
+        return str(attrs.value(STAYS).decode())
+    for name, (_, value) in attrs.items():
+        if name not in known and value not in (False, b""):
+            return f"{whose} has the attribute {name}"
+    return ""

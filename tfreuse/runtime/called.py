@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfreuse.analysis.effects import EFFECT, Effects, Summaries
-from tfreuse.analysis.inlinable import CALLS
+from tfreuse.analysis.inlinable import CALLS, STAYS
 from tfreuse.bridge.module import MAIN
 from tfreuse.ir.attrs import GRADIENT, Attr
 from tfreuse.ir.graph import Graph, Module, Value
@@ -25,21 +25,30 @@ Shape = tuple[int, ...] | None
 
 
 _HOLDERS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
-_STAYS: dict[str, Attr | None] = {"_noinline": Attr("b", True)}
+_MAY_RUN_AGAIN: dict[str, Attr | None] = {
+    STAYS: Attr("s", b"its outputs may be used again behind the graph, and it would run once more")
+}
+_NO_GRADIENT: dict[str, Attr | None] = {
+    STAYS: Attr("s", b"it is not known how a call in its function is differentiated")
+}
 
 
-def with_bodies(module: Module, ops: Ops, func_graph: Any) -> Module:
-    """The module with what the inlining of calls in the main graph has to know: shapes, and which calls stay."""
+def with_bodies(module: Module, ops: Ops, func_graph: Any) -> tuple[Module, dict[str, Any]]:
+    """The module with what the inlining of calls in the main graph has to know: shapes, and which calls stay.
+
+    Beside it, for functions that bodies call, the gradient of such a call.
+    """
     main = module.graphs.get(MAIN)
     calls = [] if main is None else [node for node in main.nodes.values() if node.op in CALLS]
+    gradients: dict[str, Any] = {}
     if main is None or not calls:
-        return module
+        return module, gradients
     known = called_graphs(func_graph)
     effects = Effects(main, Summaries(module, ops))
     kinds = {name: effects.kind(node) for name, node in main.nodes.items() if name not in main.arguments}
     all_stay = may_be_held(main) and EFFECT in kinds.values()
     staying = {
-        call.name: call._replace(attrs=call.attrs.updated(_STAYS))
+        call.name: call._replace(attrs=call.attrs.updated(_MAY_RUN_AGAIN))
         for call in calls
         if all_stay or kinds[call.name] == EFFECT
     }
@@ -47,13 +56,14 @@ def with_bodies(module: Module, ops: Ops, func_graph: Any) -> Module:
     for name, graph in module.graphs.items():
         if name == MAIN:
             continue
-        callees = {node.attrs.functions[0].name for node in graph.nodes.values() if node.op in CALLS}
+        found = _gradients(graph, known.get(name))
+        gradients.update(found)
         if name in known:
             graph = replace(graph, shapes=_shapes_of(known[name]))
-        if any(gradient_of_calls(func_graph, callee) is None for callee in callees):
-            graph = replace(graph, attrs=graph.attrs.updated(_STAYS))
+        if None in found.values():
+            graph = replace(graph, attrs=graph.attrs.updated(_NO_GRADIENT))
         graphs[name] = graph
-    return replace(module, graphs=graphs)
+    return replace(module, graphs=graphs), {callee: found for callee, found in gradients.items() if found is not None}
 
 
 def may_be_held(main: Graph) -> bool:
@@ -74,13 +84,23 @@ def called_graphs(func_graph: Any) -> dict[str, Any]:
     return found
 
 
-def gradient_of_calls(func_graph: Any, callee: str) -> Any:
-    """The function by which TensorFlow differentiates calls of `callee`, or None where no call of it tells."""
-    for graph in [func_graph, *called_graphs(func_graph).values()]:
-        for op in graph.get_operations():
-            if op.type in CALLS and op._gradient_function is not None and op.get_attr("f").name == callee:
-                return op._gradient_function
-    return None
+def _gradients(graph: Graph, func_graph: Any) -> dict[str, Any]:
+    """The functions that a body calls, each with the function by which TensorFlow differentiates the call, or None.
+
+    Calls are found by name: once a function is differentiated, the operations in its graph call others than its
+    definition does.
+    """
+    found: dict[str, Any] = {}
+    for node in graph.nodes.values():
+        if node.op in CALLS:
+            try:
+                gradient = (
+                    None if func_graph is None else func_graph.get_operation_by_name(node.name)._gradient_function
+                )
+            except KeyError:
+                gradient = None
+            found.update((callee.name, gradient) for callee in node.attrs.functions)
+    return found
 
 
 def _shapes_of(func_graph: Any) -> Callable[[Value], Shape]:

@@ -15,7 +15,7 @@ from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import topological
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
-from tfreuse.runtime.called import gradient_of_calls, may_be_held, with_bodies
+from tfreuse.runtime.called import may_be_held, with_bodies
 from tfreuse.runtime.new_ops import create_op
 from tfreuse.validate.proved import run_proved
 
@@ -30,6 +30,7 @@ class LiveGraph:
     def __init__(self, graph: Any, manager: Any = None) -> None:
         self.graph = graph
         self._created: dict[str, Any] = {}
+        self._gradients: dict[str, Any] = {}
         self._must_run: Any = (
             graph.control_outputs if manager is None else getattr(manager, "ops_which_must_run", set())
         )
@@ -44,7 +45,8 @@ class LiveGraph:
         ops = ops_of(graph_def)
         inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
-        module = with_bodies(read_module(graph_def, ops, inputs, frozen={MAIN: outputs}), ops, self.graph)
+        module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
+        module, self._gradients = with_bodies(module, ops, self.graph)
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
@@ -94,7 +96,7 @@ class LiveGraph:
         controls = [self._find(control) for control in sorted(node.controls)]
         op = self._created[node.name] = create_op(self.graph, node, inputs, controls)
         if node.op in CALLS:
-            op._gradient_function = gradient_of_calls(self.graph, node.attrs.functions[0].name)
+            op._gradient_function = self._gradients.get(node.attrs.functions[0].name)
 
     def _move_inputs(
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]

@@ -17,7 +17,7 @@ from tfreuse.ops.registry import Ops
 from tfreuse.validate.touches import Touches
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_FORBIDDEN = ("_XlaMustCompile", "_noinline", "api_implements", "implements")
+_FORBIDDEN = ("_XlaMustCompile", "_noinline", "_tfreuse_stays", "api_implements", "implements")
 """Attributes of calls and functions that say that the call is to run as one, or as something else."""
 _OWN_STATE = "ambient rng"
 

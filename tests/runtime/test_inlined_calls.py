@@ -1,6 +1,6 @@
 """Calls in live graphs that give way to the bodies of their functions: what runs, what is differentiated, what stays.
 
-All numbers are small integers, so that sums are exact in whatever order they are taken: gradients are equal bit for bit.
+All numbers are small integers, so that sums are exact in whatever order they are taken, and so are gradients.
 """
 
 from __future__ import annotations

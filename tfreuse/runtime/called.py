@@ -33,10 +33,11 @@ _NO_GRADIENT: dict[str, Attr | None] = {
 }
 
 
-def with_bodies(module: Module, ops: Ops, func_graph: Any) -> tuple[Module, dict[str, Any]]:
+def with_bodies(module: Module, ops: Ops, func_graph: Any, in_place: bool = True) -> tuple[Module, dict[str, Any]]:
     """The module with what the inlining of calls in the main graph has to know: shapes, and which calls stay.
 
-    Beside it, for functions that bodies call, the gradient of such a call.
+    Beside it, for functions that bodies call, the gradient of such a call. Where the graph is not changed `in_place`,
+    nobody holds anything of it.
     """
     main = module.graphs.get(MAIN)
     calls = [] if main is None else [node for node in main.nodes.values() if node.op in CALLS]
@@ -50,7 +51,7 @@ def with_bodies(module: Module, ops: Ops, func_graph: Any) -> tuple[Module, dict
     staying = {
         call.name: call._replace(attrs=call.attrs.updated(_MAY_RUN_AGAIN))
         for call in calls
-        if all_stay or kinds[call.name] == EFFECT
+        if in_place and (all_stay or kinds[call.name] == EFFECT)
     }
     graphs = {**module.graphs, MAIN: main.evolve({**main.nodes, **staying})}
     for name, graph in module.graphs.items():

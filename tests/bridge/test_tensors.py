@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 
-from tfreuse.bridge.tensors import read_tensor
+from tfreuse.bridge.tensors import read_tensor, write_tensor
 from tfreuse.ir.attrs import Tensor
 
 HALVES = {tf.half: np.float16, tf.bfloat16: ml_dtypes.bfloat16}
@@ -196,3 +196,30 @@ def test_strings() -> None:
     assert len(set(different)) == len(different)
     assert read((1, 3), b"a") != read((3,), b"a")
     assert read((0,)) == read((0,)) and read((0,)) != read((1,))
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.name)
+def test_what_is_written_is_what_was_read(dtype: tf.DType) -> None:
+    for numbers in ([1, 0, 1], [1, 0, 0, 0], [1], []):
+        tensor = read_tensor(spellings(dtype, values(dtype, numbers))["content"])
+        assert tensor is not None
+        written = tensor_pb2.TensorProto()
+        write_tensor(tensor, written)
+        assert read_tensor(written) == tensor
+        assert tf.make_ndarray(written).tobytes() == values(dtype, numbers).tobytes()
+
+
+def test_strings_and_signalling_nans_are_written_bit_for_bit() -> None:
+    strings = Tensor(tf.string.as_datatype_enum, (3,), (b"a", b"\xff"))
+    signalling = Tensor(tf.float32.as_datatype_enum, (3,), struct.pack("<2I", 1, 0x7FA00000))
+    for tensor in (strings, signalling):
+        written = tensor_pb2.TensorProto()
+        write_tensor(tensor, written)
+        assert read_tensor(written) == tensor
+    assert len(written.tensor_content) == 12
+
+
+def test_a_large_tensor_of_one_value_is_written_as_one() -> None:
+    written = tensor_pb2.TensorProto()
+    write_tensor(Tensor(tf.int64.as_datatype_enum, (10**9,), struct.pack("<q", -1)), written)
+    assert written.ByteSize() < 50 and list(written.int64_val) == [-1]

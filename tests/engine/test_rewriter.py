@@ -7,7 +7,7 @@ import pytest
 from tests.engine.build import main_graph
 from tfreuse.errors import GraphError
 from tfreuse.ir.dtypes import NUMBERS
-from tfreuse.ir.graph import Value
+from tfreuse.ir.graph import Node, Value
 from tfreuse.pipeline.rewriter import Edit, Rewriter
 
 FLOAT = NUMBERS["float"]
@@ -112,3 +112,41 @@ def test_a_control_edge_stays_where_it_comes_to_stand_beside_a_data_edge() -> No
     after = edits.finish()
     assert after.nodes["y"].controls == {"a"}
     assert after.nodes["z"].controls == {"a"}
+
+
+def test_a_new_node_stands_in_front_of_the_named_one_and_takes_over() -> None:
+    edits = rewriter()
+    edits.add(Node("n", "Exp", (Value("x"),), attrs=edits.graph.nodes["b"].attrs), "b")
+    edits.add(Node("m", "Neg", (Value("n"),), frozenset({"b"})), "y")
+    edits.merge("b", "n")
+    after = edits.finish()
+    assert list(after.nodes) == ["x", "a", "n", "c", "m", "y"]
+    assert after.nodes["y"].inputs == (Value("a"), Value("n"))
+    assert after.nodes["m"].controls == {"n"}
+    assert [(edit.kind, edit.node) for edit in edits.journal] == [("add", "n"), ("add", "m"), ("merge", "b")]
+    assert "n" not in edits.graph.nodes
+
+
+def test_new_nodes_stack_and_are_abandoned() -> None:
+    first = rewriter()
+    first.add(Node("n", "Exp", (Value("x"),)), "y")
+    second = Rewriter(first.graph, "second", first)
+    second.add(Node("m", "Neg", (Value("n"),)), "y")
+    assert set(second.finish().nodes) - set(first.finish().nodes) == {"m"}
+    second.abandon()
+    assert set(second.finish().nodes) == set(first.finish().nodes)
+
+
+@pytest.mark.parametrize(
+    ("node", "before", "message"),
+    [
+        (Node("a", "Exp"), "y", "such a node already"),
+        (Node("n", "Exp"), "z", "no such node"),
+        (Node("n", "Exp", (Value("z"),)), "y", "no such node"),
+        (Node("n", "Exp", controls=frozenset({"z"})), "y", "no such node"),
+    ],
+    ids=["a taken name", "no place", "no operand", "no control input"],
+)
+def test_a_new_node_that_does_not_fit_is_refused(node: Node, before: str, message: str) -> None:
+    with pytest.raises(GraphError, match=f"cannot .*{message}"):
+        rewriter().add(node, before)

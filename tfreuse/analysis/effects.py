@@ -36,17 +36,21 @@ class Summaries:
 
     def __init__(self, module: Module, ops: Ops) -> None:
         self.ops = ops
-        self._module = module
+        self.module = module
         self._accesses: dict[str, frozenset[Access]] = dict.fromkeys(module.opaque, _ANYTHING)
         self.overwriting: set[str] = set()
         """Functions that may update an argument, or something that it depends on, in place."""
         self.customized: set[str] = set(module.opaque)
         """Functions with a custom gradient in them, or in what they call."""
+        self.recursive: set[str] = set()
+        """Functions that call themselves, directly or through others."""
         for group in callees_first(module):
             for name in group:
                 if name in self._accesses or not name:  # nothing calls the main graph
                     continue
                 recursive = len(group) > 1 or _calls_itself(module.graphs[name])
+                if recursive:
+                    self.recursive.add(name)
                 self._accesses[name] = _ANYTHING if recursive else self._summarise(module.graphs[name])
                 if overwriters(module.graphs[name], ops, self.overwriting):
                     self.overwriting.update(group)
@@ -56,7 +60,7 @@ class Summaries:
     @cached_property
     def fingerprints(self) -> Fingerprints:
         """Which functions have equal bodies."""
-        return Fingerprints(self._module, self.ops)
+        return Fingerprints(self.module, self.ops)
 
     def of(self, function: str) -> frozenset[Access]:
         """What calling `function` does; anything, where it is not known."""

@@ -15,10 +15,13 @@ ShapeOf = Callable[[Value], "Shape | None"]
 
 def stated_shapes(graph: Graph) -> ShapeOf:
     """Shapes as `graph.shapes` knows them, or from `_output_shapes`, constants, placeholders and variable handles."""
-    if graph.shapes is not None:
-        return graph.shapes
+    known = graph.shapes
 
     def shape_of(value: Value) -> Shape | None:
+        if known is not None:
+            shape = known(value)
+            if shape is not None:
+                return shape
         node = graph.nodes[value.node]
         stated: Shape | None = None
         listed = node.attrs.get("_output_shapes")

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from tfreuse.bridge.tensors import read_tensor
+from tfreuse.bridge.tensors import read_tensor, write_tensor
 from tfreuse.ir.attrs import Attr, Attrs, Func
 
 _LIST_FIELDS = ("s", "i", "f", "b", "type", "shape", "tensor", "func")
@@ -42,7 +42,7 @@ def read_attr(proto: Any) -> Attr:
 
 
 def write_attr(attr: Attr, proto: Any) -> None:
-    """Fill the empty `AttrValue` `proto` with `attr` (tensors are never written: a `Const` keeps its node)."""
+    """Fill the empty `AttrValue` `proto` with `attr`."""
     kind, value = attr
     if kind == "list":
         proto.list.SetInParent()
@@ -56,7 +56,7 @@ def write_attr(attr: Attr, proto: Any) -> None:
     elif kind == "f":
         (proto.f,) = struct.unpack("<f", value)
     elif kind == "tensor":
-        raise ValueError("a constant's value is copied with its node, never written from the IR")
+        write_tensor(value, proto.tensor)
     elif kind != "none":
         setattr(proto, kind, value)
 
@@ -79,6 +79,8 @@ def _write_element(kind: str, value: Any, proto: Any) -> None:
         _write_shape(value, proto.shape.add())
     elif kind == "func":
         _write_func(value, proto.func.add())
+    elif kind == "tensor":
+        write_tensor(value, proto.tensor.add())
     elif kind == "f":
         proto.f.append(struct.unpack("<f", value)[0])
     else:

@@ -67,6 +67,7 @@ def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everyth
     """Edit `function`, from which `before` was read, so that it says `after`; name and arguments stay."""
     ports = _Ports(function, ops)
     text_of = ports.print
+    ports.add(node for name, node in after.nodes.items() if name not in before.nodes)
     # The spelling of ports comes from the producers, so it is fixed before producers are dropped.
     texts = {value: text_of(value) for node in after.nodes.values() for value in node.inputs} if everything else {}
     write_nodes(
@@ -103,6 +104,14 @@ class _Ports:
         self._protos = {proto.name: proto for proto in function.node_def}
         self._ops = ops
         self._ranges: dict[str, dict[str, tuple[int, int]]] = {}
+
+    def add(self, nodes: Iterable[Node]) -> None:
+        """Take in nodes that the function does not hold yet."""
+        for node in nodes:
+            schema = self._ops.schema(node.op)
+            if schema is None:
+                raise UnknownOpError(node.op, node.name)
+            self._ranges[node.name] = schema.output_ranges(node.attrs)
 
     def parse(self, text: str) -> tuple[Value, ...]:
         """The values that an input names: one, or without an index all tensors of an output."""

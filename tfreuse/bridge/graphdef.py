@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning
+from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning, write_new
 from tfreuse.errors import GraphError, UnknownOpError
-from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
 
 
@@ -44,7 +44,10 @@ def write_main(before: Graph, after: Graph, source: Any, target: Any, everything
 
 
 def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: Any, everything: bool = False) -> None:
-    """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line."""
+    """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line.
+
+    Where nodes are new, all stand in the order of `after`.
+    """
     left: list[Any] = []
     changed: list[tuple[int, Node, Node]] = []
     arguments = len(before.nodes) - len(source)  # a function's stand in front, and in no proto
@@ -65,6 +68,21 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:
             write_meaning(new, old, proto)
+    if after.nodes.keys() - before.nodes.keys():
+        _add_new(before, after, target, text_of)
+
+
+def _add_new(before: Graph, after: Graph, target: Any, text_of: Any) -> None:
+    """Write the new nodes, in the places that `after` lists them at."""
+    protos = {proto.name: proto for proto in target}
+    for name, node in after.nodes.items():
+        if name not in before.nodes and node.op != ARGUMENT_OP:
+            proto = target.add()
+            write_new(node, proto, text_of)
+            protos[name] = proto
+    ordered = [protos[name] for name in after.nodes if name in protos]
+    del target[:]
+    target.extend(ordered)
 
 
 def check_ops(graph: Graph, ops: Ops) -> None:

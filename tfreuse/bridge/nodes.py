@@ -145,6 +145,14 @@ def write_inputs(node: Node, before: Node | None, proto: Any, text_of: Callable[
             proto.input[index] = text_of(value)
 
 
+def write_new(node: Node, proto: Any, text_of: Callable[[Value], str]) -> None:
+    """Fill the empty `NodeDef` `proto` with a node that no proto says yet."""
+    proto.name, proto.op, proto.device = node.name, node.op, node.device
+    write_inputs(node, None, proto, text_of)
+    for name, attr in node.attrs.items():
+        write_attr(attr, proto.attr[name])
+
+
 def _one_text_each(proto: Any, before: Node, node: Node) -> bool:
     """Whether each input has a text of its own, before and after (a text may name a whole list of tensors)."""
     return len(proto.input) == len(before.inputs) + len(before.controls) and len(before.inputs) == len(node.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,32 @@ def read_tensor(proto: Any) -> Tensor | None:
     else:
         return None
     return Tensor(proto.dtype, shape, _trimmed(content, width))
+
+
+def write_tensor(value: Tensor | bytes, proto: Any) -> None:
+    """Fill the empty `TensorProto` `proto`; bytes are the wire form of one that `read_tensor` could not tell.
+
+    A value whose last element repeats is listed up to there, as it may be in the protocol buffer.
+    """
+    if isinstance(value, bytes):
+        proto.ParseFromString(value)
+        return
+    proto.dtype = value.dtype
+    proto.tensor_shape.SetInParent()
+    for size in value.shape:
+        proto.tensor_shape.dim.add().size = size
+    if isinstance(value.elements, tuple):
+        proto.string_val.extend(value.elements)
+        return
+    stored, width, name = value.elements, dtypes.size_of(value.dtype) or 1, dtypes.NAMES.get(value.dtype, "")
+    missing = prod(value.shape) - len(stored) // width
+    if missing and name in _FIELDS:
+        field, code = _FIELDS[name]
+        getattr(proto, field).extend(np.frombuffer(stored, dtype=code).tolist())
+        if read_tensor(proto) == value:
+            return
+        proto.ClearField(field)  # a NaN that signals does not survive as a number
+    proto.tensor_content = stored + stored[-width:] * missing
 
 
 def _read_strings(values: list[bytes], count: int, shape: tuple[int, ...]) -> Tensor:

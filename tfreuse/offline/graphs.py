@@ -88,6 +88,7 @@ def optimize(
         NotSupportedError: if importing would lose something: a custom gradient, a capture evaluated at call
             time, a call inside a loop or branch.
     """
+    from tfreuse.runtime.called import with_bodies
     from tfreuse.runtime.live import declared_outputs, with_outputs
     from tfreuse.runtime.reimport import body_functions, check_importable, import_function
 
@@ -101,6 +102,7 @@ def optimize(
     kept = {tensor.op.name for tensor in outputs} - inputs.keys()
     module = read_module(graph_def, ops, arguments=inputs, kept={MAIN: kept})
     module = with_outputs(module, graph, outputs, graph.control_outputs)
+    module, gradients = with_bodies(module, ops, graph, in_place=False)
     if MAIN in module.opaque:
         raise InputError(f"{graph.name} cannot be optimised: {module.opaque[MAIN]}")
     skip = frozenset(module.graphs) - {MAIN, *body_functions(graph_def)}
@@ -108,7 +110,7 @@ def optimize(
     write_module(module, result.after, graph_def, ops)
     result.labels[MAIN] = graph.name
     must_run = [name for _, name in result.after.graphs[MAIN].control_outputs]
-    optimized = import_function(concrete_function, graph_def, must_run)
+    optimized = import_function(concrete_function, graph_def, must_run, gradients)
     found = verify_function(concrete_function, optimized, result, outputs, verify) if verify else None
     return optimized, make_report([result], {"kind": "function", "name": graph.name}, steps, verification=found)
 

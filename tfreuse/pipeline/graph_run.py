@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
-from tfreuse.ir.graph import Graph
+from tfreuse.ir.graph import Graph, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Edit, Rewriter
@@ -23,12 +23,14 @@ class GraphRun:
         self.journal: list[Edit] = []
         self.equal: dict[str, str] = {}
         """Reads that were found equal to another and stay, on which merges of what uses them rely."""
+        self.added: dict[str, Node] = {}
+        """The nodes that passes added, as they were then; later passes may have merged some away."""
         self._analyses = Analyses(graph, summaries)
         self._pending: Rewriter | None = None
         self._orphans: dict[str, None] = {}
 
-    def run(self, step: Pass, remarks: Remarks) -> None:
-        """Run one pass.
+    def run(self, step: Pass, remarks: Remarks, following: tuple[Pass, ...] = ()) -> None:
+        """Run one pass, which is told what comes next.
 
         Raises:
             GraphError: if the pass left a dangling edge or a cycle; and whatever else it raises.
@@ -36,9 +38,9 @@ class GraphRun:
         if not step.stacks:
             self.settle()
         rewriter = Rewriter(self.graph, step.name(), self._pending)
-        ops = self._analyses.summaries.ops
-        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), self._orphans.keys()), rewriter)
-        gone = {edit.node for edit in rewriter.journal if edit.kind != "order"}
+        ops, orphans = self._analyses.summaries.ops, self._orphans.keys()
+        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), orphans, following), rewriter)
+        gone = {edit.node for edit in rewriter.journal if edit.kind not in ("order", "add")}
         if step.stacks:
             self._pending = rewriter
             self._analyses = self._analyses.without(gone)
@@ -63,8 +65,10 @@ class GraphRun:
 
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal
-        nodes = rewriter.graph.nodes
-        merged = [nodes[edit.node] for edit in rewriter.journal if edit.kind in ("merge", "alias")]
+        self.added.update(rewriter.added)
+        nodes = {**rewriter.graph.nodes, **self.added} if self.added else rewriter.graph.nodes
+        kinds = ("merge", "alias", "inline")  # a body need not use every operand of its call
+        merged = [nodes[edit.node] for edit in rewriter.journal if edit.kind in kinds and edit.node in nodes]
         self._orphans.update(dict.fromkeys([source for node in merged for source, _ in node.inputs]))
         self._orphans.update(dict.fromkeys([name for node in merged for name in sorted(node.controls)]))
 

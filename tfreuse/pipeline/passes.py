@@ -29,7 +29,7 @@ The proof asks it again, of the graph as it was before the pipeline."""
 class Context:
     """What a pass may ask: the graph, its analyses, the op tables; and where it leaves its remarks.
 
-    `orphans` are the operands of nodes that earlier passes merged.
+    `orphans` are the operands of nodes that earlier passes merged; `following` are the passes that come next.
     """
 
     graph: Graph
@@ -38,6 +38,7 @@ class Context:
     remarks: Remarks
     by: str
     orphans: Collection[str] = ()
+    following: tuple[Pass, ...] = ()
 
     def remark(self, id: str, nodes: Iterable[str], detail: str = "", field: str = "") -> Remark:
         """A remark of this pass about nodes of this graph."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tfreuse.errors import GraphError
@@ -13,7 +14,9 @@ class Edit(NamedTuple):
     """One journal entry.
 
     `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
-    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`).
+    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`),
+    "add" (`node` is new), "inline" (the nodes of its function, added in the scope `other`, compute what the call
+    `node` did; what waits for it waits for a `NoOp` of its name).
     `lemma` names what makes the two equal where they are not congruent (`Pass.lemmas`).
     """
 
@@ -40,6 +43,30 @@ class Rewriter:
         self._aliases: dict[str, Node] = dict(earlier._aliases) if earlier else {}
         self._removed: set[str] = set(earlier._removed) if earlier else set()
         self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
+        self._added: dict[str, tuple[Node, str]] = dict(earlier._added) if earlier else {}
+        self._values: dict[Value, Value] = dict(earlier._values) if earlier else {}
+        self._ends: dict[str, Node] = dict(earlier._ends) if earlier else {}
+
+    @property
+    def added(self) -> Mapping[str, Node]:
+        """The new nodes by name, as they were handed over, and what stands in the place of calls that gave way."""
+        return {name: node for name, (node, _) in self._added.items()} | self._ends
+
+    def add(self, node: Node, before: str) -> None:
+        """Add a node of a new name. In the list of nodes it stands in front of `before`, behind those added there.
+
+        It may use nodes of the graph and nodes added earlier; other nodes may be merged into it.
+
+        Raises:
+            GraphError: if the name is taken, or a node that it names does not exist.
+        """
+        if node.name in self.graph.nodes or node.name in self._added:
+            raise GraphError(f"cannot add {node.name!r}: there is such a node already")
+        if before not in self.graph.nodes:
+            raise GraphError(f"cannot add {node.name!r} before {before!r}: there is no such node")
+        self._require(*[source for source, _ in node.inputs], *sorted(node.controls))
+        self._added[node.name] = (node, before)
+        self.journal.append(Edit("add", node.name, "", self._by))
 
     def merge(self, duplicate: str, survivor: str, alias_type: int | None = None, lemma: str = "") -> None:
         """Let every use of `duplicate` use `survivor`.
@@ -64,7 +91,7 @@ class Rewriter:
                 raise GraphError(f"cannot merge {duplicate!r}: its name is public")
             self.journal.append(Edit("merge", duplicate, survivor, self._by, lemma))
             return
-        node = graph.nodes[duplicate]
+        node = self._node(duplicate)
         attrs = {"T": Attr("type", alias_type)}
         if "_output_shapes" in node.attrs:
             attrs["_output_shapes"] = node.attrs["_output_shapes"]
@@ -72,6 +99,35 @@ class Rewriter:
             duplicate, "Identity", (Value(survivor),), attrs=Attrs(attrs), device=node.device
         )
         self.journal.append(Edit("alias", duplicate, survivor, self._by, lemma))
+
+    def inline(
+        self,
+        call: str,
+        nodes: Iterable[Node],
+        outputs: Mapping[int, Value],
+        waits: Iterable[str] | None,
+        scopes: Mapping[str, str],
+    ) -> None:
+        """Put new `nodes` in the place of a call; what used its output number p uses `outputs[p]`.
+
+        `waits` are nodes that must have run when the call is over; with None, nothing may wait for the call. `scopes`
+        has for the call, and then for calls in its body that gave way as well, what the names of its nodes begin with.
+
+        Raises:
+            GraphError: if the call is public or frozen, or a new node does not fit (see `add`).
+        """
+        self._require(call)
+        if call in self.graph.kept or call in self.graph.frozen:
+            raise GraphError(f"cannot inline {call!r}: its name is public")
+        self.journal += [Edit("inline", name, scope, self._by) for name, scope in scopes.items()]
+        for node in nodes:
+            self.add(node, call)
+        self._values.update({Value(call, port): value for port, value in outputs.items()})
+        if waits is None:
+            self._removed.add(call)
+        else:
+            end = Node(call, "NoOp", controls=frozenset(waits), device=self.graph.nodes[call].device)
+            self._aliases[call] = self._ends[call] = end
 
     def remove(self, name: str) -> None:
         """Remove a node that nothing uses.
@@ -105,18 +161,19 @@ class Rewriter:
 
     def finish(self) -> Graph:
         """The graph with all edits carried out; the graph itself where there was none."""
-        if not (self.forward or self._removed or self._waits):
+        if not (self.forward or self._removed or self._waits or self._added or self._values):
             return self.graph
         forward, aliases, waits = self.forward, self._aliases, self._waits
+        moved = forward.keys() | {node for node, _ in self._values}
         gone = self._removed.union(forward).difference(aliases)
         widened = self._widened_shapes()
         special = widened.union(aliases, waits)
         nodes: dict[str, Node] = {}
-        for name, node in self.graph.nodes.items():
+        for name, node in self._listed() if self._added else self.graph.nodes.items():
             if name in gone:
                 continue
             for source, _ in node.inputs:
-                if source in forward:
+                if source in moved:
                     node = self._redirected(node)
                     break
             else:
@@ -137,10 +194,25 @@ class Rewriter:
 
     def _require(self, *names: str) -> None:
         for name in names:
-            if name not in self.graph.nodes:
+            if name not in self.graph.nodes and name not in self._added:
                 raise GraphError(f"cannot edit {name!r}: there is no such node")
 
+    def _node(self, name: str) -> Node:
+        return self._added[name][0] if name in self._added else self.graph.nodes[name]
+
+    def _listed(self) -> Iterator[tuple[str, Node]]:
+        """The graph's nodes and the new ones, each of these in front of the node that it was added before."""
+        places: dict[str, list[Node]] = {}
+        for node, before in self._added.values():
+            places.setdefault(before, []).append(node)
+        for name, node in self.graph.nodes.items():
+            for new in places.get(name, ()):
+                yield new.name, new
+            yield name, node
+
     def _forwarded(self, value: Value) -> Value:
+        while value in self._values:  # a call's output may be what the call was given
+            value = self._values[value]
         survivor = self.forward.get(value.node)
         return value if survivor is None else Value(survivor, value.port)
 
@@ -150,9 +222,12 @@ class Rewriter:
         A control edge that comes to stand beside a data edge stays: for what waits for this node it may be an anchor.
         """
         forward = self.forward
-        inputs = tuple(
-            Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
-        )
+        if self._values:
+            inputs = tuple(map(self._forwarded, node.inputs))
+        else:
+            inputs = tuple(
+                Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
+            )
         controls = frozenset(forward.get(control, control) for control in node.controls)
         return node._replace(inputs=inputs, controls=controls)
 
@@ -176,7 +251,7 @@ class Rewriter:
 
     def _widened_shapes(self) -> set[str]:
         """Survivors whose recorded static shapes differ from a duplicate's: neither may claim to be the tighter one."""
-        nodes = self.graph.nodes
+        nodes = {**self.graph.nodes, **self.added} if self._added else self.graph.nodes
         return {
             survivor
             for duplicate, survivor in self.forward.items()

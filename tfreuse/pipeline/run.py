@@ -9,7 +9,7 @@ from functools import partial
 
 from tfreuse.analysis.effects import Summaries
 from tfreuse.analysis.fingerprint import Alike
-from tfreuse.ir.graph import Graph, Module
+from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.graph_run import GraphRun
@@ -22,12 +22,19 @@ from tfreuse.remarks.remark import Remark, Remarks
 
 @dataclass
 class GraphResult:
-    """One graph before and after, the edits in between, and reads that stay and equal another (by name)."""
+    """One graph before and after, the edits in between, reads that stay and equal another (by name), and the nodes
+    that passes added, as they were then."""
 
     before: Graph
     after: Graph
     journal: list[Edit]
     equal: dict[str, str] = field(default_factory=dict)
+    added: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def named(self) -> Graph:
+        """The graph before with the added nodes beside: every node that the journal names."""
+        return self.before.evolve({**self.before.nodes, **self.added}) if self.added else self.before
 
 
 @dataclass
@@ -106,13 +113,16 @@ def _run_graph(
         result.failures.append(error)
         result.remarks.add(Remark(id, graph.name, (), detail or f"{type(error).__name__}: {error}", by=by))
 
-    for step in result.pipeline:
+    for index, step in enumerate(result.pipeline):
         name, started, remarks = step.name(), time.perf_counter(), Remarks()
         spent = result.seconds.get(name, 0.0)
         if name in result.given_up:
             continue
         try:
-            within(None if time_limit is None else time_limit - spent, partial(run.run, step, remarks))
+            within(
+                None if time_limit is None else time_limit - spent,
+                partial(run.run, step, remarks, result.pipeline[index + 1 :]),
+            )
         except KeyboardInterrupt:
             raise
         except OutOfTime as error:
@@ -131,4 +141,4 @@ def _run_graph(
     except Exception as error:  # noqa: BLE001  # edits without sense may fail in any way
         failed(error, "the pipeline")
         return untouched
-    return GraphResult(graph, run.graph, run.journal, run.equal)
+    return GraphResult(graph, run.graph, run.journal, run.equal, run.added)

@@ -13,8 +13,8 @@ from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
 PRESETS: dict[str, str] = {
-    "exact": "dedupe-reads,cse,dedupe-constants,dce",
-    "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
+    "exact": "inline,dedupe-reads,cse,dedupe-constants,dce",
+    "conv": "inline,dedupe-reads,cse{ops=conv},dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them."""
 

@@ -22,6 +22,7 @@ class Entry:
 
 _ENTRIES = (
     Entry("merged", PASSED, "Nodes that compute the same thing were merged into one."),
+    Entry("inlined", PASSED, "A call gave way to the body of its function, because other calls hold equal work."),
     Entry("order-restored", PASSED, "A control edge was added so that a write still waits for a read."),
     Entry(
         "different-variables",
@@ -138,6 +139,18 @@ _ENTRIES = (
         "name-is-public",
         MISSED,
         "The outside refers to this node by name and it has several outputs, so it cannot become an alias.",
+    ),
+    Entry(
+        "not-inlined",
+        MISSED,
+        "Two calls share an operand and may hold equal work, but this one has to stay a call.",
+        "Call the Python functions inside a common one, if the reason that is given can be done without.",
+    ),
+    Entry(
+        "inline-limit",
+        MISSED,
+        "Not all calls that share operands were tried: a trial was too large, or there were too many.",
+        "Raise inline{max-nodes=...} or inline{rounds=...}.",
     ),
     Entry(
         "unknown-op",

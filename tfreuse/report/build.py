@@ -30,10 +30,15 @@ def function_entry(
     ops: Ops,
     summaries: Summaries,
     label: str = "",
+    named: Graph | None = None,
 ) -> dict[str, Any]:
-    """The report's entry for one function: sizes, regions merged, near misses, remarks."""
-    shape_of = stated_shapes(before)
-    regions = [_region(before, region, shape_of, ops) for region in merged_regions(before, forward)]
+    """The report's entry for one function: sizes, regions merged, near misses, remarks.
+
+    `named` is the graph before with the nodes that the passes added, if there are any.
+    """
+    whole = named or before
+    shape_of = stated_shapes(whole)
+    regions = [_region(whole, region, shape_of, ops) for region in merged_regions(whole, forward)]
     misses = near_misses(Analyses(after, summaries))
     missed = [
         {

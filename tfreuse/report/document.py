@@ -83,6 +83,7 @@ def _functions(result: Result) -> list[dict[str, Any]]:
                 result.ops,
                 summaries,
                 result.labels.get(name, ""),
+                graph.named,
             )
         )
     return entries

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from tfreuse.analysis.effects import EFFECT, Effects, Summaries
+from tfreuse.analysis.inlinable import CALLS
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN, ops_of, read_module
-from tfreuse.ir.graph import Graph, Module, Value
+from tfreuse.ir.graph import Graph, Module, Node, Value
+from tfreuse.ir.order import topological
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
+from tfreuse.runtime.called import may_be_held, with_bodies
+from tfreuse.runtime.new_ops import create_op
 from tfreuse.validate.proved import run_proved
 
 
@@ -25,6 +29,8 @@ class LiveGraph:
 
     def __init__(self, graph: Any, manager: Any = None) -> None:
         self.graph = graph
+        self._created: dict[str, Any] = {}
+        self._gradients: dict[str, Any] = {}
         self._must_run: Any = (
             graph.control_outputs if manager is None else getattr(manager, "ops_which_must_run", set())
         )
@@ -40,30 +46,57 @@ class LiveGraph:
         inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
         module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
-        return with_outputs(module, self.graph, self.graph.outputs, self._must_run), ops
+        module, self._gradients = with_bodies(module, ops, self.graph)
+        return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
-        """Rewire the operations that `after` changed; undone whole if one of the edits fails.
+        """Rewire the operations that `after` changed, and make those that are new; undone whole if an edit fails.
 
-        A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it.
+        A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it. That does
+        not go for calls where nothing can hold one, because they may be expensive. What was made before an edit failed
+        stays, disconnected.
         """
-        undo: list[Callable[[], None]] = []
+        undo: list[Callable[[], None]] = [self._created.clear]
         try:
+            made = {name for name, node in after.nodes.items() if name not in before.nodes or _is_another(node, before)}
+            if made:
+                for name in topological(after):
+                    if name in made:
+                        self._create(after.nodes[name])
+            replaced = self._created.keys() & before.nodes.keys()
+            idle = {
+                n for n, node in before.nodes.items() if node.op in CALLS and (n in replaced or n not in after.nodes)
+            }
+            if may_be_held(before):
+                idle = set()
             for name, new in after.nodes.items():
-                old = before.nodes[name]
-                if new is old:
+                old = before.nodes.get(name)
+                if old is None or name in replaced or (new is old and replaced.isdisjoint(new.controls)):
                     continue
-                op = self.graph.get_operation_by_name(name)
+                op = self._find(name)
                 self._move_inputs(op, old.inputs, new.inputs, undo)
-                controls = new.controls | old.controls if effects.kind(old) == EFFECT else new.controls
-                if controls != old.controls:
+                controls = new.controls
+                if effects.kind(old) == EFFECT:
+                    controls |= old.controls - idle
+                if controls != old.controls or not replaced.isdisjoint(controls):
                     undo.append(self._control_setter(op, list(op.control_inputs)))
-                    self._control_setter(op, [self.graph.get_operation_by_name(c) for c in sorted(controls)])()
+                    self._control_setter(op, [self._find(c) for c in sorted(controls)])()
         except Exception:  # raised again once the edits are undone
             for step in reversed(undo):
                 step()
             raise
         self._set_must_run(before, after)
+
+    def _find(self, name: str) -> Any:
+        """The operation that stands for a node; one that was made may have had to take another name."""
+        return self._created[name] if name in self._created else self.graph.get_operation_by_name(name)
+
+    def _create(self, node: Node) -> None:
+        inputs = [self._find(value.node).outputs[value.port] for value in node.inputs]
+        controls = [self._find(control) for control in sorted(node.controls)]
+        op = self._created[node.name] = create_op(self.graph, node, inputs, controls)
+        if node.op in CALLS:
+            op._gradient_function = self._gradients.get(node.attrs.functions[0].name)
 
     def _move_inputs(
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
@@ -72,7 +105,7 @@ class LiveGraph:
             if was != value:
                 tensor = op.inputs[index]
                 undo.append(partial(op._update_input, index, tensor))
-                op._update_input(index, self.graph.get_operation_by_name(value.node).outputs[value.port])
+                op._update_input(index, self._find(value.node).outputs[value.port])
 
     def _control_setter(self, op: Any, controls: list[Any]) -> Callable[[], None]:
         def set_controls() -> None:
@@ -83,13 +116,18 @@ class LiveGraph:
 
     def _set_must_run(self, before: Graph, after: Graph) -> None:
         """Let survivors take the places of disconnected operations among those that must run."""
-        was, now = ([name for _, name in graph.control_outputs] for graph in (before, after))
-        find = self.graph.get_operation_by_name
+        was = [self.graph.get_operation_by_name(name) for _, name in before.control_outputs]
+        now = [self._find(name) for _, name in after.control_outputs]
         if isinstance(self._must_run, list):
-            self._must_run[:] = map(find, now)
+            self._must_run[:] = now
         else:
-            self._must_run.difference_update(map(find, set(was).difference(now)))
-            self._must_run.update(map(find, set(now).difference(was)))
+            self._must_run.difference_update(set(was).difference(now))
+            self._must_run.update(set(now).difference(was))
+
+
+def _is_another(node: Node, before: Graph) -> bool:
+    """Whether the node took the place of one of another op, as an operation cannot."""
+    return node.op != before.nodes[node.name].op
 
 
 def declared_outputs(func_graph: Any) -> list[Any]:
@@ -99,13 +137,26 @@ def declared_outputs(func_graph: Any) -> list[Any]:
     return list(func_graph.outputs[: len(returned)])
 
 
-def with_outputs(module: Module, func_graph: Any, outputs: Iterable[Any], must_run: Iterable[Any]) -> Module:
-    """The module with the outputs (tensors), control outputs (operations) and static shapes of a `FuncGraph`."""
+def with_outputs(
+    module: Module,
+    func_graph: Any,
+    outputs: Iterable[Any],
+    must_run: Iterable[Any],
+    created: Mapping[str, Any] | None = None,
+) -> Module:
+    """The module with the outputs (tensors), control outputs (operations) and static shapes of a `FuncGraph`.
+
+    `created` are operations made for new nodes, by name; it may be filled later.
+    """
     if MAIN not in module.graphs:
         return module
 
     def shape_of(value: Value) -> tuple[int, ...] | None:
-        shape = func_graph.get_operation_by_name(value.node).outputs[value.port].shape
+        try:
+            op = (created or {}).get(value.node) or func_graph.get_operation_by_name(value.node)
+        except KeyError:  # a new node that is not made yet
+            return None
+        shape = op.outputs[value.port].shape
         return None if shape.rank is None else tuple(-1 if size is None else size for size in shape.as_list())
 
     values = tuple((str(index), Value(tensor.op.name, tensor.value_index)) for index, tensor in enumerate(outputs))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tfreuse.analysis.inlinable import CALLS
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.public_names import called_functions, reachable
 from tfreuse.errors import InputError, NotSupportedError
@@ -43,10 +44,13 @@ def check_importable(function: Any) -> Any:
     return graph_def
 
 
-def import_function(original: Any, graph_def: Any, must_run: Iterable[str]) -> Any:
+def import_function(
+    original: Any, graph_def: Any, must_run: Iterable[str], gradients: Mapping[str, Any] | None = None
+) -> Any:
     """The concrete function whose graph is `graph_def` (it is changed), with `original`'s signature and captures.
 
-    `must_run` are the operations that run for their effects, and that callers wait for.
+    `must_run` are the operations that run for their effects, and that callers wait for. `gradients` has the gradient
+    of calls of a function, for calls that the original's graph does not hold.
     """
     tf = tensorflow()
     from tensorflow.python.eager.context import context
@@ -59,7 +63,7 @@ def import_function(original: Any, graph_def: Any, must_run: Iterable[str]) -> A
         context().add_function_def(body)  # importing alone would leave them unknown to the executor
     with new.as_default():
         tf.graph_util.import_graph_def(graph_def, name="")
-    _carry(old, new)
+    _carry(old, new, gradients or {})
     captured = [placeholder for _, placeholder in old.captures]
     inside = {id(placeholder) for placeholder in captured}
     new.inputs = [_same(new, tensor) for tensor in old.inputs if id(tensor) not in inside]
@@ -77,12 +81,17 @@ def import_function(original: Any, graph_def: Any, must_run: Iterable[str]) -> A
     return function
 
 
-def _carry(old: Any, new: Any) -> None:
+def _carry(old: Any, new: Any, gradients: Mapping[str, Any]) -> None:
     """Static shapes set from Python, handle data, gradients of calls, called functions and Python functions."""
     from tensorflow.python.ops.handle_data_util import copy_handle_data
 
+    known = {op.name: op for op in old.get_operations()}
     for op in new.get_operations():
-        source = old.get_operation_by_name(op.name)
+        source = known.get(op.name)
+        if source is None:  # it came with the body of a call
+            if op.type in CALLS:
+                op._gradient_function = gradients.get(op.get_attr("f").name)
+            continue
         if op.type != source.type:  # an alias that took a duplicate's name
             continue
         if source._gradient_function is not None:

@@ -106,6 +106,8 @@ class Orders:
                     elif self._is_on_a_cycle(earlier, name):
                         yield name, f"it ran after {earlier}, which tells between accesses that race"
             effects = sum(bits[name] for name in chunk if name in writes)
+            for _, name in self._before.control_outputs:  # what every run needs, every root may be said to need
+                effects &= ~(above.get(name, 0) & above_after.get(self._stand_in(name), 0))
             for root, now in roots:
                 for effect in _names((above.get(root, 0) ^ above_after.get(now, 0)) & effects, chunk):
                     yield root, f"whether it needs {effect} changed"

@@ -9,6 +9,7 @@ from tfreuse.pipeline.run import Result
 def swaps_operands(result: Result) -> bool:
     """Whether a commutative node was merged with one that has the same operands in another order."""
     for graph in result.graphs.values():
+        named = graph.named.nodes
         forward = {edit.node: edit.other for edit in graph.journal if edit.kind in ("merge", "alias")}
 
         def survivor(value: Value, forward: dict[str, str] = forward) -> Value:
@@ -18,7 +19,7 @@ def swaps_operands(result: Result) -> bool:
             return Value(name, value.port)
 
         for duplicate, other in forward.items():
-            nodes = [graph.before.nodes.get(name) for name in (duplicate, other)]
+            nodes = [named.get(name) for name in (duplicate, other)]
             if nodes[0] is None or nodes[1] is None or not result.ops.commutes(nodes[0].op, nodes[0].attrs):
                 continue
             orders = [[survivor(value) for value in node.inputs] for node in nodes if node is not None]

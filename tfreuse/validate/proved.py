@@ -108,7 +108,8 @@ def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma] | Non
     merges = [edit for edit in found.journal if edit.kind in ("merge", "alias")]
     laws = lemmas or {}
     by_law = {edit.node: laws[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in laws}
-    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law)
+    inlined = {edit.node: edit.other for edit in found.journal if edit.kind == "inline"}
+    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law, inlined)
 
 
 def _remark(graph: str, refusal: Refusal) -> Remark:

@@ -68,7 +68,7 @@ class Touches:
             return plain
         if plain:
             return UNIQUE
-        if not self._callees(node) or self._has_identity(node):
+        if not self._callees(node) or self.has_identity(node):
             return UNIQUE
         touched = self.of(graph, node)
         return UNIQUE if any(touch.writes for touch in touched) else READ if touched else PURE
@@ -128,7 +128,12 @@ class Touches:
             graph.nodes[source].op in self._reference_ops for source, _ in node.inputs
         )
 
-    def _has_identity(self, node: Node, above: tuple[str, ...] = ()) -> bool:
+    def body(self, node: Node) -> Graph | None:
+        """The body of the one function that `node` names in its attributes, if it is known."""
+        names = [function.name for function in node.attrs.functions]
+        return self._module.graphs.get(names[0]) if len(names) == 1 else None
+
+    def has_identity(self, node: Node, above: tuple[str, ...] = ()) -> bool:
         """Whether a call makes something anew, or runs what has a gradient that the user wrote."""
         for name in self._callees(node):
             body = self._module.graphs.get(name)
@@ -139,7 +144,7 @@ class Touches:
                     continue
                 if self._ops.facts(inner.op).kind == "allocates" or GRADIENT in inner.attrs:
                     return True
-                if self._is_call(inner) and self._has_identity(inner, (*above, name)):
+                if self._is_call(inner) and self.has_identity(inner, (*above, name)):
                     return True
         return False
 

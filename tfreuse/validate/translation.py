@@ -5,6 +5,9 @@ and the classes of its operands; a read of state also by the node that stands fo
 name. Each node left in the graph after must be the node of that name before, with operands of the same classes, and
 so must the outputs.
 
+*Calls.* Where calls gave way to the bodies of their functions, the graph before is taken with these calls unfolded in
+the plainest way (`tfreuse.validate.unfolding`), and all that follows is about that graph.
+
 *State.* A rewrite keeps the meaning if each edge before, u to v, is an edge after between the nodes that stand for
 u and v. Any schedule of the graph after is then one of the graph before, in which a merged read runs beside its
 survivor with nothing between, so that both see one state; no alias analysis is needed and no trust in how the reads
@@ -31,6 +34,7 @@ from tfreuse.ops.registry import Ops
 from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.orders import Orders
 from tfreuse.validate.touches import READ, UNIQUE, Touches
+from tfreuse.validate.unfolding import unfold
 
 _SILENT = frozenset({"_output_shapes", "_class", "_has_manual_control_dependencies"})
 """Attributes that say nothing about values (static shapes, where a node is placed, how it was traced)."""
@@ -41,11 +45,13 @@ _PORT_BITS = 20
 class Witness(NamedTuple):
     """What a rewrite claims: `stands_for` leads from a node that was merged away to the one that now stands for it,
     `equal` from a read that stays to another that sees the same state. `lemmas` has, for nodes that are equal to
-    their stand-in by another law than congruence, that law: it says of a node which value is equal to its one."""
+    their stand-in by another law than congruence, that law: it says of a node which value is equal to its one.
+    `inlined` has for each call that gave way to the body of its function the body's scope; outer ones come first."""
 
     stands_for: Mapping[str, str]
     equal: Mapping[str, str]
     lemmas: Mapping[str, Callable[[Graph, str], Value | None]] = {}
+    inlined: Mapping[str, str] = {}
 
 
 class Refusal(NamedTuple):
@@ -67,6 +73,7 @@ def prove(
         return None
     try:
         check_graph(after)
+        before = unfold(before, witness.inlined, touches, ops) if witness.inlined else before
     except GraphError as error:
         return Refusal("", str(error))
     return next(_Proof(before, after, witness, touches, ops, bodies).refusals(), None)

@@ -1,0 +1,181 @@
+"""Which calls the bodies of their functions may stand in for, and why the others stay calls.
+
+A body may take the place of a call if the graph then does what it did: each of its nodes means the same wherever it
+stands, and what runs for its effect still runs. Not so for a body that makes something anew or draws random numbers
+(the kernel of a node has its own state), for one that holds a custom gradient, TF1 control flow or a reference, and
+for recursion. `_XlaMustCompile` and `_noinline` say that a call is to stay one; so does any attribute not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tfreuse.analysis.effects import EFFECT, PURE, Effects, Summaries
+from tfreuse.ir.attrs import Attrs
+from tfreuse.ir.graph import Graph, Node
+
+CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+
+_OF_CALLS = frozenset(
+    {
+        *("Tin", "Tout", "f", "config", "config_proto", "executor_type"),
+        *("_read_only_resource_inputs", "_output_shapes", "_has_manual_control_dependencies"),
+        "_collective_manager_ids",
+    }
+)
+"""Attributes of calls that say nothing about how the body is to run (function_ops.cc; the config is the session's)."""
+
+STAYS = "_tfreuse_stays"
+"""An attribute, of a call or a function, by which a reader of graphs says why it is to stay a call."""
+
+_OF_FUNCTIONS = frozenset({"_construction_context", "_input_shapes", "_output_shapes"})
+_PARTNERS = frozenset({"forward_function_name", "backward_function_name"})
+"""A function's gradient, or what it is the gradient of; named for implementations to be chosen by, which is refused."""
+
+
+def needed_nodes(body: Graph) -> set[str]:
+    """Nodes that run when a function is called: what its outputs and control outputs need, arguments aside."""
+    found: set[str] = set()
+    work = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
+    while work:
+        name = work.pop()
+        if name not in found:
+            found.add(name)
+            work += [source for source, _ in body.nodes[name].inputs]
+            work += body.nodes[name].controls
+    return found.difference(body.arguments)
+
+
+def always_run(graph: Graph) -> set[str]:
+    """Nodes that run whatever is asked of the graph: what its control outputs need."""
+    found: set[str] = set()
+    work = [name for _, name in graph.control_outputs]
+    while work:
+        name = work.pop()
+        if name not in found:
+            found.add(name)
+            work += [source for source, _ in graph.nodes[name].inputs]
+            work += graph.nodes[name].controls
+    return found
+
+
+class Inlinable:
+    """Answers for the calls of one module, each function looked at once."""
+
+    def __init__(self, summaries: Summaries) -> None:
+        self._summaries = summaries
+        self._ops = summaries.ops
+        self._refusals: dict[str, str] = {}
+        self._needed: dict[str, set[str]] = {}
+
+    def body(self, call: Node) -> Graph | None:
+        """The body of the function that a node calls, if it is such a call and the body is known."""
+        function = call.attrs.value("f") if call.op in CALLS else None
+        return None if function is None else self._summaries.module.graphs.get(function.name)
+
+    def needed(self, body: Graph) -> set[str]:
+        """`needed_nodes`, kept."""
+        if body.name not in self._needed:
+            self._needed[body.name] = needed_nodes(body)
+        return self._needed[body.name]
+
+    def refusal(self, graph: Graph, call: Node, kind: str, runs: Collection[str]) -> str:
+        """Why the call must stay, or nothing; `runs` are the nodes that every run of the graph runs."""
+        body = self.body(call)
+        if body is None:
+            return "the body of its function is not known"
+        if call.name in graph.kept or call.name in graph.frozen:
+            return "its name is public"
+        if call.attrs.value("f").attrs or call.attrs.value("executor_type"):
+            return "it asks for an executor of its own, or has an attribute of its function bound"
+        said = _said(call.attrs, _OF_CALLS, "it")
+        if said:
+            return said
+        if len(call.inputs) != len(body.arguments):
+            return "it has more or fewer operands than its function"
+        if kind == EFFECT and call.name not in runs:
+            return "it has an effect, and whether it runs depends on what is asked for"
+        if body.name not in self._refusals:
+            self._refusals[body.name] = self._of_body(body)
+        return self._refusals[body.name] or self._here(call, body)
+
+    def _here(self, call: Node, body: Graph) -> str:
+        for name in self.needed(body):
+            device = body.nodes[name].device
+            if device and call.device and device != call.device:
+                return f"{name} is placed on a device, and the call on another"
+        return ""
+
+    def _of_body(self, body: Graph) -> str:
+        summaries, needed = self._summaries, self.needed(body)
+        said = _said(body.attrs, _OF_FUNCTIONS | _PARTNERS, "its function")
+        if said:
+            return said
+        if body.name in summaries.recursive:
+            return "its function calls itself"
+        if body.name in summaries.customized:
+            return "its function holds a custom gradient"
+        if body.name in summaries.overwriting:
+            return "its function updates a buffer in place"
+        for access in summaries.of(body.name):
+            if access.mode == "allocate":
+                return "its function makes something that has an identity"
+            if (access.resource.kind, access.resource.key) == ("ambient", "rng"):
+                return "its function draws random numbers"
+        effects = Effects(body, summaries)
+        for name in sorted(needed):
+            said = self._of_node(body, body.nodes[name])
+            if said:
+                return f"its function has {name}, {said}"
+        dead = [node for name, node in body.nodes.items() if name not in needed and name not in body.arguments]
+        if not body.control_outputs and any(effects.kind(node) != PURE for node in dead):
+            return "its function does not say what runs for its effect"
+        return ""
+
+    def _of_node(self, body: Graph, node: Node) -> str:
+        """What forbids a node to stand elsewhere, or nothing."""
+        facts, schema = self._ops.facts(node.op), self._ops.schema(node.op)
+        if facts.kind in ("allocates", "control", "opaque", "unknown") or schema is None:
+            return f"of the op {node.op}"
+        if any(arg.is_ref for arg in (*schema.inputs, *schema.outputs)):
+            return "which takes or gives a reference"
+        if any(attr.kind == "placeholder" for attr in node.attrs.values()):
+            return "whose attributes depend on the call"
+        if node.attrs.is_colocated and not self._groups_stay(body, node):
+            return "which is colocated with what does not run"
+        for function in node.attrs.functions:
+            inner = self._summaries.module.graphs.get(function.name)
+            if inner is None:
+                return "which calls a function that is not known"
+            # TensorFlow keeps the gradient of a call with the node, which a copy of the outer op does not lead to.
+            if node.op not in CALLS and self._holds_calls(inner):
+                return "a loop or branch with calls in it"
+        return ""
+
+    def _groups_stay(self, body: Graph, node: Node) -> bool:
+        kind, groups = node.attrs.value("_class")
+        known = self.needed(body).union(body.arguments)
+        return kind == "s" and all(group.removeprefix(b"loc:@").decode(errors="replace") in known for group in groups)
+
+    def _holds_calls(self, body: Graph, above: tuple[str, ...] = ()) -> bool:
+        if body.name in above:
+            return True
+        graphs = self._summaries.module.graphs
+        for node in body.nodes.values():
+            if node.op in CALLS or node.op in graphs:
+                return True
+            for function in node.attrs.functions:
+                inner = graphs.get(function.name)
+                if inner is None or self._holds_calls(inner, (*above, body.name)):
+                    return True
+        return False
+
+
+def _said(attrs: Attrs, known: frozenset[str], whose: str) -> str:
+    """What the first attribute that is not `known` says; one that is false, or empty, says nothing."""
+    if STAYS in attrs:
+        return str(attrs.value(STAYS).decode())
+    for name, (_, value) in attrs.items():
+        if name not in known and value not in (False, b""):
+            return f"{whose} has the attribute {name}"
+    return ""

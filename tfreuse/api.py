@@ -13,10 +13,16 @@ from tfreuse.runtime.function import dedupe
 __all__ = ["dedupe", "inspect", "optimize", "optimize_graph_def", "optimize_saved_model"]
 
 
-def inspect(src: str | PathLike[str], *, preset: str = "exact", tags: Iterable[str] | None = None) -> Report:
-    """What could be shared in the SavedModel at `src`; nothing is written.
+def inspect(
+    src: str | PathLike[str],
+    *,
+    preset: str = "exact",
+    tags: Iterable[str] | None = None,
+    max_memory_growth: str | int | None = None,
+) -> Report:
+    """What could be shared in the SavedModel at `src`, with the options of `optimize_saved_model`; nothing is written.
 
     Raises:
         InputError: if the path or the model cannot be used.
     """
-    return optimize_saved_model(src, None, preset=preset, tags=tags, dry_run=True)
+    return optimize_saved_model(src, None, preset=preset, tags=tags, dry_run=True, max_memory_growth=max_memory_growth)

@@ -49,6 +49,10 @@ Feeds = Annotated[
 Limit = Annotated[
     float | None, typer.Option("--time-limit", metavar="SECONDS", help="Give up passes that take longer than that.")
 ]
+Growth = Annotated[
+    str | None,
+    typer.Option("--max-memory-growth", metavar="SIZE", help="Leave out merges that cost more memory: 64MiB, 10%."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -85,10 +89,25 @@ def optimize(
     verify: Verify = 0,
     feeds: Feeds = None,
     time_limit: Limit = None,
+    max_memory_growth: Growth = None,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
     _run(
-        src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json, verify, feeds, time_limit
+        src,
+        dst,
+        pipeline,
+        preset,
+        tags,
+        outputs,
+        inputs,
+        no_proof,
+        overwrite,
+        dry_run,
+        json,
+        verify,
+        feeds,
+        time_limit,
+        max_memory_growth,
     )
 
 
@@ -103,9 +122,24 @@ def inspect(
     no_proof: Proof = False,
     json: Json = False,
     time_limit: Limit = None,
+    max_memory_growth: Growth = None,
 ) -> None:
     """Show what could be shared in SRC, and what not and why; nothing is written."""
-    _run(src, None, pipeline, preset, tags, outputs, inputs, no_proof, False, True, json, time_limit=time_limit)
+    _run(
+        src,
+        None,
+        pipeline,
+        preset,
+        tags,
+        outputs,
+        inputs,
+        no_proof,
+        overwrite=False,
+        dry_run=True,
+        json=json,
+        time_limit=time_limit,
+        max_memory_growth=max_memory_growth,
+    )
 
 
 def _run(
@@ -123,6 +157,7 @@ def _run(
     verify: int = 0,
     feeds: list[str] | None = None,
     time_limit: float | None = None,
+    max_memory_growth: str | None = None,
 ) -> None:
     """Do what was asked, then show the report; typer would end on an interrupt without a word."""
     done = "nothing was written"
@@ -131,9 +166,8 @@ def _run(
             raise errors.InputError("--pipeline and --preset exclude each other; give one of them")
         chosen = {"pipeline": pipeline, "preset": preset or "exact"}
         writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof, "verify": verify}
-        report = _report(
-            src, dst, tags, outputs, inputs, {**chosen, **writing, "feeds": feeds or None, "time_limit": time_limit}
-        )
+        limits = {"time_limit": time_limit, "max_memory_growth": max_memory_growth}
+        report = _report(src, dst, tags, outputs, inputs, {**chosen, **writing, **limits, "feeds": feeds or None})
         if dst is not None and not dry_run:
             done = f"{dst} was written"
         _show(report, json, None if dry_run else dst)
@@ -152,12 +186,14 @@ def _report(
     from tfreuse.bridge.files import checked_path, is_graph_file
     from tfreuse.offline.graphs import optimize_graph_file
     from tfreuse.offline.saved_model import optimize_saved_model
+    from tfreuse.pipeline.allowance import parse_limit
     from tfreuse.pipeline.limit import check_time_limit
     from tfreuse.pipeline.text import resolve_pipeline
 
     # A typing error is told before the seconds that TensorFlow takes.
     resolve_pipeline(options["pipeline"], options["preset"])
     check_time_limit(options["time_limit"])
+    parse_limit(options["max_memory_growth"])
     checked_path(src, "source")
     _import_tensorflow()
     if is_graph_file(src):

@@ -41,6 +41,7 @@ def rewrite_in_place(
     nodes: Any = None,
     proof: bool = True,
     time_limit: float | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Result:
     """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
 
@@ -53,7 +54,16 @@ def rewrite_in_place(
     with collector_paused(), damages(source):
         ops = ops_of(graph_def)
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
-        result = run_proved(module, ops, steps, progress, skip, proof=proof, time_limit=time_limit)
+        result = run_proved(
+            module,
+            ops,
+            steps,
+            progress,
+            skip,
+            proof=proof,
+            time_limit=time_limit,
+            max_memory_growth=max_memory_growth,
+        )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
         write_module(module, result.after, graph_def, ops, nodes=nodes)

@@ -12,6 +12,7 @@ from tfreuse.bridge.public_names import public_names
 from tfreuse.bridge.savedmodel import SavedModelFolder, check_replaced
 from tfreuse.errors import InputError
 from tfreuse.offline.rewrite import damages, rewrite_in_place
+from tfreuse.pipeline.allowance import parse_limit
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
@@ -34,6 +35,7 @@ def optimize_saved_model(
     verify: int = 0,
     feeds: FeedSource | None = None,
     time_limit: float | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -57,6 +59,8 @@ def optimize_saved_model(
             `SIGNATURE/INPUT`, or `INPUT` where there is one signature only.
         time_limit: seconds that each pass may take over all graphs of one set of tags; a pass that takes longer is
             given up, with a remark, and the model is written without what it did to the graph that it was at.
+        max_memory_growth: by how much the estimated peak of memory of each function may grow: bytes, a text such as
+            `64MiB`, or a part such as `10%`; merges beyond that are left out, with a remark. No limit by default.
 
     Returns:
         The report.
@@ -70,6 +74,7 @@ def optimize_saved_model(
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
     given = check_options(verify, feeds, dry_run)
+    parse_limit(max_memory_growth)
     if not dry_run:
         if target is None:
             raise InputError("no target; name one, or ask for a dry run")
@@ -92,6 +97,7 @@ def optimize_saved_model(
             progress=progress,
             proof=proof,
             time_limit=time_limit,
+            max_memory_growth=max_memory_growth,
         )
         result.labels.update(names.labels)
         for name in sorted(names.frozen_functions):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
 from tfreuse.ir.graph import Graph
@@ -18,12 +20,13 @@ class GraphRun:
     the graph or at the end.
     """
 
-    def __init__(self, graph: Graph, summaries: Summaries) -> None:
+    def __init__(self, graph: Graph, summaries: Summaries, too_large: Mapping[str, str] | None = None) -> None:
         self.graph = graph
         self.journal: list[Edit] = []
         self.equal: dict[str, str] = {}
         """Reads that were found equal to another and stay, on which merges of what uses them rely."""
         self._analyses = Analyses(graph, summaries)
+        self._analyses.too_large = too_large or {}
         self._pending: Rewriter | None = None
         self._orphans: list[str] = []
 

@@ -29,13 +29,14 @@ def run_proved(
     raise_failures: bool = False,
     proof: bool = True,
     time_limit: float | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Result:
     """`run_pipeline`, and a proof of every graph that it changed (not with `proof=False`).
 
     Raises:
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
-    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures, time_limit)
+    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures, time_limit, max_memory_growth)
     if proof:
         check_result(result, raise_failures)
     return result

@@ -36,17 +36,12 @@ class Cse(MergePass):
     def candidates(self, context: Context) -> Iterable[Group]:
         """Classes of congruent nodes; of one that has parts used far apart the parts, and then their first nodes."""
         for group in super().candidates(context):
-            heads = () if group.public or self.cheap_large else context.analyses.repetition.heads(group.names)
-            if not heads:
+            parts = [] if group.public or self.cheap_large else context.analyses.repetition.parts(group.names)
+            if not parts:
                 yield group
                 continue
-            parts = [[group.survivor]]
-            for name in group.duplicates:
-                if name in heads:
-                    parts.append([])
-                parts[-1].append(name)
             yield from (Group(part[0], tuple(part[1:])) for part in parts if len(part) > 1)
-            yield Group(group.survivor, tuple(part[0] for part in parts[1:]))
+            yield Group(parts[0][0], tuple(part[0] for part in parts[1:]))
 
     def legal(self, context: Context, candidate: Group) -> Remark | None:
         """What all merges must satisfy, and the two kinds of nodes that stay apart by default."""
@@ -58,9 +53,8 @@ class Cse(MergePass):
         return super().legal(context, candidate)
 
     def profitable(self, context: Context, candidate: Group) -> Remark | None:
-        """What all merges must satisfy, and no node that begins a part used far apart from what comes before it."""
-        apart = {} if self.cheap_large else context.analyses.repetition.details
-        for name in candidate.duplicates if apart else ():
-            if name in apart:
-                return context.remark("cheap-to-repeat", candidate.names, apart[name])
+        """What all merges must satisfy, and no parts that are used far apart."""
+        apart = "" if self.cheap_large else context.analyses.repetition.between(candidate.names)
+        if apart:
+            return context.remark("cheap-to-repeat", candidate.names, apart)
         return super().profitable(context, candidate)

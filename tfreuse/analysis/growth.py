@@ -11,7 +11,7 @@ from tfreuse.ir.graph import Graph
 from tfreuse.ir.order import is_ordered, topological
 from tfreuse.ops.registry import Ops
 
-SCHEDULES = ("in_order", "at_once")
+SCHEDULES = ("one_by_one", "at_once")
 """The schedules of `Lifetimes`, by name."""
 
 
@@ -48,8 +48,10 @@ class Growth:
         """
         past, now = getattr(self.before, schedule), getattr(after, schedule)
         moment = now.profile.index(now.peak)
-        if schedule == "in_order":
-            moment = past.at[after.order[min(moment, len(after.order) - 1)]]
+        if schedule == "one_by_one":  # the node that runs then tells the time before
+            moment = next(
+                (past.at[name] for name, time in now.at.items() if time == moment and name in past.at), moment
+            )
         found: list[tuple[int, int, str]] = []
         for survivor, names in members.items():
             size = after.sizes.get(after.holder(survivor), 0)

@@ -3,7 +3,8 @@
 TensorFlow runs a node when its inputs are there and a thread is free (executor.cc), and frees a result behind its last
 use. What is in memory at one moment depends on the threads, so two schedules enclose what happens:
 
-- *in order*: one node at a time, as the graph lists them. One thread comes close to this.
+- *one by one*: each node just before its result is needed, what takes longest to reach first. One thread comes close
+  to this. (The order in which a graph lists its nodes says nothing: a SavedModel has another than the program.)
 - *at once*: every node as soon as its inputs are there. Many threads come close to this.
 
 Counted are the results of the graph's own nodes. Not counted: arguments, constants and variables, which are there all
@@ -31,10 +32,16 @@ Change = tuple[int, int, int]
 
 
 class Schedule:
-    """When each node runs (`at`), when its result is used last (`end`), and the bytes in memory at each time."""
+    """When each node runs (`at`), when its result is used last (`end`), and the bytes in memory at each time.
 
-    def __init__(self, at: Mapping[str, int], end: Mapping[str, int], sizes: Mapping[str, int]) -> None:
+    `is_late` says that nodes run when they are needed, not when they can.
+    """
+
+    def __init__(
+        self, at: Mapping[str, int], end: Mapping[str, int], sizes: Mapping[str, int], is_late: bool = False
+    ) -> None:
         self.at = at
+        self.is_late = is_late
         self.end = end
         changes = [0] * (max(at.values(), default=0) + 3)
         for name, size in sizes.items():
@@ -113,9 +120,27 @@ class Lifetimes:
                 self.per_example |= cost.per_example
 
     @cached_property
-    def in_order(self) -> Schedule:
-        """One node at a time."""
-        return self._schedule({name: index for index, name in enumerate(self.order)})
+    def one_by_one(self) -> Schedule:
+        """One node at a time, depth first from what the outside needs."""
+        number = {name: index for index, name in enumerate(self.order)}
+        at: dict[str, int] = {}
+        started: set[str] = set()
+        graph, level = self._graph, self.at_once.at
+        wanted = [value.node for _, value in graph.outputs] + [name for _, name in graph.control_outputs]
+        work = [self._stand(name, name) for name in [*wanted, *sorted(graph.kept), *self._left]][::-1]
+        while work:
+            name = work[-1]
+            if name in started:
+                work.pop()
+                at.setdefault(name, len(at))
+                continue
+            started.add(name)
+            node = graph.nodes[name]
+            sources = self._sources(node) + [self._stand(control, control) for control in sorted(node.controls)]
+            # What stands behind its user is at the other end of a loop's back edge.
+            sources = [source for source in sources if source not in started and number[source] < number[name]]
+            work += sorted(sources, key=level.__getitem__)
+        return self._schedule(at, is_late=True)
 
     @cached_property
     def at_once(self) -> Schedule:
@@ -145,7 +170,7 @@ class Lifetimes:
     def _sources(self, node: Node) -> list[str]:
         return [self._stand(source, source) for source, _ in node.inputs]
 
-    def _schedule(self, at: Mapping[str, int]) -> Schedule:
+    def _schedule(self, at: Mapping[str, int], is_late: bool = False) -> Schedule:
         graph, stand = self._graph, self._stand
         last = max(at.values(), default=0) + 1
         pinned = [value.node for _, value in graph.outputs] + list(graph.kept)
@@ -165,7 +190,7 @@ class Lifetimes:
         for name in self._left:
             if name in self.sizes and graph.nodes[name].op in self._reuses:
                 self._take_over(name, at, end, closer)
-        return Schedule(at, end, self.sizes)
+        return Schedule(at, end, self.sizes, is_late)
 
     def _take_over(self, name: str, at: Mapping[str, int], end: dict[str, int], closer: Mapping[str, str]) -> None:
         """Let the result have the buffer of an operand that ends here."""

@@ -18,9 +18,6 @@ LARGE = 2**20
 """Bytes; smaller results are merged whatever it costs, and a peak that is lower by less is as high."""
 
 
-_NONE: frozenset[str] = frozenset()
-
-
 class Repetition:
     """Which equal nodes of a graph had better stay apart; `number` is that of the congruence, `alone` merge never."""
 
@@ -32,43 +29,49 @@ class Repetition:
         self._number = number
         self._ops = ops
         self._alone = alone
-        self.details: dict[str, str] = {}
-        """Why each of the heads that were found stays apart from what comes before it."""
+        self._part: dict[str, tuple[int, str]] = {}
 
-    def heads(self, names: Sequence[str]) -> frozenset[str]:
-        """Of congruent nodes in topological order those that begin a part which had better be computed anew."""
+    def parts(self, names: Sequence[str]) -> list[list[str]]:
+        """Congruent nodes (in topological order) in parts that had better be computed each by itself, so ordered."""
         if "cheap-large" not in self._ops.facts(self._graph.nodes[names[0]].op).flags:
-            return _NONE
+            return []
         lifetimes = self._lifetimes
         size = lifetimes.sizes.get(names[0], 0)
         if size < LARGE or lifetimes.unknown:
-            return _NONE
+            return []
         operands = {lifetimes.holder(self._stand(source)) for source, _ in self._graph.nodes[names[0]].inputs}
-        users = self._own_users(names)
-        using = [name for name in names if users[name]]
-        schedules = [lifetimes.at_once]
-        if self._order == list(self._graph.nodes):  # else the order is not the program's
-            schedules.append(lifetimes.in_order)
-        users = {name: users[name] for name in using}
+        users = {name: used_by for name, used_by in self._own_users(names).items() if used_by}
+        schedules = (lifetimes.at_once, lifetimes.one_by_one)
+        start = {name: self._start(lifetimes.one_by_one, name, used_by) for name, used_by in users.items()}
+        users = {name: users[name] for name in sorted(users, key=start.__getitem__)}
         saved = [self._saved(schedule, size, operands, users) for schedule in schedules]
-        found: set[str] = set()
-        for place, name in enumerate(using[1:]):
-            gains = [bytes_saved[place] for bytes_saved in saved]
+        number, part = 0, dict.fromkeys(names, (0, ""))
+        reason = ""
+        for place, name in enumerate(users):
+            gains = [bytes_saved[place - 1] for bytes_saved in saved] if place else [0]
             best = 0 if gains[0] >= LARGE else -1
             if gains[0] >= 0 and gains[best] >= LARGE:
-                found.add(name)
+                number += 1
                 peak = schedules[best].peak
-                self.details[name] = (
+                reason = (
                     f"{size} bytes, cheap to compute again: if merged, the peak of memory is {peak} bytes, "
-                    f"else {peak - gains[best]} ({'nodes run at once' if best == 0 else 'nodes run in order'})"
+                    f"else {peak - gains[best]} ({'at once' if best == 0 else 'one by one'})"
                 )
-        return frozenset(found)
+            part[name] = number, reason
+        self._part.update(part)
+        return [[name for name in names if part[name][0] == wanted] for wanted in range(number + 1)] if number else []
+
+    def between(self, names: Sequence[str]) -> str:
+        """Why these nodes, which `parts` was asked about, stay apart; empty if they do not."""
+        found = {self._part[name] for name in names} if self._part.keys() >= set(names) else set()
+        return max(found)[1] if len(found) > 1 else ""
 
     def _saved(self, schedule: Schedule, size: int, operands: set[str], users: Mapping[str, set[str]]) -> list[int]:
         """By how many bytes the peak is lower if the copies from the second, third, ... on are computed anew."""
         ends = [self._last_use(schedule, name, used_by) for name, used_by in users.items()]
         done = list(accumulate(ends, max))
-        starts = list(accumulate([schedule.at[name] for name in reversed(list(users))], min))[::-1]
+        starts = [self._start(schedule, name, used_by) for name, used_by in users.items()]
+        starts = list(accumulate(reversed(starts), min))[::-1]
         sizes = self._lifetimes.sizes
         held = [(schedule.end[name] + 1, sizes[name]) for name in operands if name in sizes]
         found = []
@@ -79,6 +82,12 @@ class Repetition:
                 changes = [(before + 1, start - 1, -size), *((end, start, needed) for end, needed in held)]
             found.append(schedule.peak - schedule.peak_with(changes))
         return found
+
+    def _start(self, schedule: Schedule, name: str, users: set[str]) -> int:
+        """When the copy `name` is made."""
+        if not schedule.is_late:
+            return schedule.at[name]
+        return min(self._last_use(schedule, name, users) if user == name else schedule.at[user] for user in users)
 
     def _last_use(self, schedule: Schedule, name: str, users: set[str]) -> int:
         """When these users are done with the result of `name`; a view goes on as long as it is used itself."""

@@ -114,13 +114,13 @@ def _regions(regions: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
 
 def _memory(functions: list[dict[str, Any]]) -> Table:
     table = Table(title="Memory: estimated peaks of results, before → after", title_justify="left")
-    for column in ("function", "nodes in order (one thread)", "nodes at once (many threads)", ""):
+    for column in ("function", "one by one (one thread)", "at once (many threads)", ""):
         table.add_column(column, overflow="fold")
     for function in sorted(functions, key=lambda function: -function["memory"]["at_once"]["before"])[:MAX_ROWS]:
         memory = function["memory"]
         peaks = [
             f"{amount(memory[schedule]['before'], 'B')} → {amount(memory[schedule]['after'], 'B')}"
-            for schedule in ("in_order", "at_once")
+            for schedule in ("one_by_one", "at_once")
         ]
         notes = ["per example"] if memory["per_example"] else []
         notes += [f"at least: {memory['unknown']} sizes unknown"] if memory["unknown"] else []

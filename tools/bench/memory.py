@@ -3,7 +3,7 @@
     python -m tools.bench.memory [--program NAME ...] [--threads 1 2 4] [--json FILE]
 
 The graphs run as they were traced, without Grappler. A measurement is *within* if it lies between the two estimates,
-nodes in order and nodes at once, give or take a quarter: kernels take memory of their own while they run, and which
+nodes one by one and at once, give or take a quarter: kernels take memory of their own while they run, and which
 nodes run side by side is chance. Exits with 1 if one is not, or if tfreuse takes a quarter more than plain TensorFlow.
 """
 
@@ -29,20 +29,22 @@ app = typer.Typer(add_completion=False)
 
 def is_within(peaks: dict[str, int]) -> bool:
     """Whether the measured peak lies between the estimates, with slack."""
-    low, high = sorted((peaks["in_order"], peaks["at_once"]))
+    low, high = sorted((peaks["one_by_one"], peaks["at_once"]))
     return (1 - SLACK) * low <= peaks["measured"] <= (1 + SLACK) * high
 
 
 def show(results: list[dict[str, Any]], console: Console) -> None:
     """Prints the table."""
-    table = Table(title="Peak memory of results in MiB: estimate (in order to at once), measured", title_justify="left")
+    table = Table(
+        title="Peak memory of results in MiB: estimate (one by one to at once), measured", title_justify="left"
+    )
     for column in ("program", "threads", "plain", "measured", "within", "tfreuse", "measured", "within"):
         table.add_column(column, justify="left" if column == "program" else "right", no_wrap=True)
     for result in results:
         cells = []
         for name in ("before", "after"):
             peaks = result[name]
-            low, high, measured = (peaks[key] / 2**20 for key in ("in_order", "at_once", "measured"))
+            low, high, measured = (peaks[key] / 2**20 for key in ("one_by_one", "at_once", "measured"))
             cells += [f"{low:.1f} to {high:.1f}", f"{measured:.1f}", "yes" if is_within(peaks) else "NO"]
         table.add_row(result["program"], str(result["threads"]), *cells)
     console.print(table)

@@ -108,7 +108,7 @@ def measure(program: str, threads: int) -> dict[str, Any]:
     memory = shared.report.to_dict()["functions"][0]["memory"]
     return {
         name: {
-            "in_order": memory["in_order"][name],
+            "one_by_one": memory["one_by_one"][name],
             "at_once": memory["at_once"][name],
             "measured": peak_bytes(graph, arguments, threads),
         }

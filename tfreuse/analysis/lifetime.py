@@ -3,8 +3,8 @@
 TensorFlow runs a node when its inputs are there and a thread is free (executor.cc), and frees a result behind its last
 use. What is in memory at one moment depends on the threads, so two schedules enclose what happens:
 
-- *one by one*: each node just before its result is needed, what takes longest to reach first. One thread comes close
-  to this. (The order in which a graph lists its nodes says nothing: a SavedModel has another than the program.)
+- *one by one*: each node just before its result is needed (`tfreuse.analysis.sequence`). One thread comes close to
+  this. The order in which a graph lists its nodes says nothing: a SavedModel has another than the program.
 - *at once*: every node as soon as its inputs are there. Many threads come close to this.
 
 Counted are the results of the graph's own nodes. Not counted: arguments, constants and variables, which are there all
@@ -19,6 +19,7 @@ from itertools import accumulate, pairwise
 
 from tfreuse.analysis.cost import cost_of
 from tfreuse.analysis.live import live_nodes
+from tfreuse.analysis.sequence import frugal_order
 from tfreuse.analysis.shapes import ShapeOf, stated_shapes
 from tfreuse.ir.graph import Graph, Node
 from tfreuse.ops.buffers import REUSES, VIEW, buffer_ops
@@ -85,8 +86,7 @@ class Lifetimes:
     With `stands` (duplicate to survivor), of the graph as it is once these nodes are merged. Only nodes that something
     needs are `alive`. `sizes` are the bytes of each node's results, for those that have a buffer of their own. An
     unknown first dimension counts as one (`per_example`); `unknown` are other nodes whose size is not known, and count
-    as nothing.
-    `shape_of` knows the shapes, if the graph does not.
+    as nothing. `shape_of` knows the shapes, if the graph does not.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Lifetimes:
         self._stand: Callable[[str, str], str] = (stands or {}).get
         self.alive = {self._stand(name, name) for name in live_nodes(graph)}
         self._left = [name for name in order if name in self.alive]
+        self._pinned = graph.kept.union(value.node for _, value in graph.outputs)
         self._views, self._reuses = buffer_ops(VIEW), buffer_ops(REUSES)
         self.sizes: dict[str, int] = {}
         self.unknown: set[str] = set()
@@ -121,25 +122,22 @@ class Lifetimes:
 
     @cached_property
     def one_by_one(self) -> Schedule:
-        """One node at a time, depth first from what the outside needs."""
-        number = {name: index for index, name in enumerate(self.order)}
-        at: dict[str, int] = {}
-        started: set[str] = set()
-        graph, level = self._graph, self.at_once.at
-        wanted = [value.node for _, value in graph.outputs] + [name for _, name in graph.control_outputs]
-        work = [self._stand(name, name) for name in [*wanted, *sorted(graph.kept), *self._left]][::-1]
-        while work:
-            name = work[-1]
-            if name in started:
-                work.pop()
-                at.setdefault(name, len(at))
-                continue
-            started.add(name)
+        """One node at a time, in an order that keeps few results."""
+        graph, stand = self._graph, self._stand
+        number = {name: index for index, name in enumerate(self._left)}
+        sources: dict[str, list[str]] = {}
+        needs: dict[str, list[str]] = {}
+        for name in self._left:
             node = graph.nodes[name]
-            sources = self._sources(node) + [self._stand(control, control) for control in sorted(node.controls)]
+            operands = self._sources(node)
+            before = dict.fromkeys([*operands, *(stand(control, control) for control in sorted(node.controls))])
             # What stands behind its user is at the other end of a loop's back edge.
-            sources = [source for source in sources if source not in started and number[source] < number[name]]
-            work += sorted(sources, key=level.__getitem__)
+            sources[name] = [source for source in before if number[source] < number[name]]
+            needs[name] = [] if self.is_view(name) else list(dict.fromkeys(map(self.holder, operands)))
+        wanted = [value.node for _, value in graph.outputs] + [name for _, name in graph.control_outputs]
+        roots = [stand(name, name) for name in [*wanted, *sorted(graph.kept)]]
+        pinned = {self.holder(stand(name, name)) for name in self._pinned}
+        at = frugal_order([*roots, *self._left], sources, needs, self.sizes, pinned, self.at_once.at)
         return self._schedule(at, is_late=True)
 
     @cached_property
@@ -173,8 +171,7 @@ class Lifetimes:
     def _schedule(self, at: Mapping[str, int], is_late: bool = False) -> Schedule:
         graph, stand = self._graph, self._stand
         last = max(at.values(), default=0) + 1
-        pinned = [value.node for _, value in graph.outputs] + list(graph.kept)
-        end = {stand(name, name): last for name in pinned}
+        end = {stand(name, name): last for name in self._pinned}
         closer: dict[str, str] = {}  # the one node that uses a result last, if it is one
         for name in reversed(self._left):
             node, time = graph.nodes[name], at[name]

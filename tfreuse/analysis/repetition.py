@@ -63,7 +63,9 @@ class Repetition:
 
     def between(self, names: Sequence[str]) -> str:
         """Why these nodes, which `parts` was asked about, stay apart; empty if they do not."""
-        found = {self._part[name] for name in names} if self._part.keys() >= set(names) else set()
+        if not self._part or names[0] not in self._part:
+            return ""
+        found = {self._part[name] for name in names}
         return max(found)[1] if len(found) > 1 else ""
 
     def _saved(self, schedule: Schedule, size: int, operands: set[str], users: Mapping[str, set[str]]) -> list[int]:

@@ -70,3 +70,4 @@ def test_sizes_that_are_not_known(command: Command, tmp_path: Path) -> None:
     assert "Exp" not in limited["totals"]["merged_ops"]
     (refused,) = [m for m in limited["functions"][0]["missed"] if m["id"] == "memory-growth"]
     assert refused["detail"] == "its size is not known, and it would be in memory for longer"
+    assert free["functions"][0]["memory"] is None

@@ -94,6 +94,47 @@ def test_unknown_sizes_and_unknown_batches() -> None:
     assert found.sizes == {"b": UNIT} and found.unknown == {"a", "c"} and found.per_example
 
 
+def test_what_frees_as_much_as_it_takes_goes_first() -> None:
+    """As the gradients of weights do: what they need is large, and what they give is small and an output."""
+    small = "{T: float, Tidx: int32, keep_dims: false, _output_shapes: [shape: <>]}"
+    cumsum = "{Tidx: int32, exclusive: false, reverse: false, F}"
+    lines, outputs, above = [], [], "x"
+    for step in range(10):
+        lines += [f"  a{step} = Cumsum({above}, x) {cumsum}", f"  w{step} = Sum(a{step}, x) {small}"]
+        outputs.append(f"  output w{step} = w{step}")
+        above = f"a{step}"
+    assert 2 <= peaks(*lines, f"  output y = {above}", *outputs)[0] < 2.1
+
+
+def test_what_is_needed_late_is_made_late() -> None:
+    cumsum = "{Tidx: int32, exclusive: false, reverse: false, F}"
+    lines = ["  late = Exp(x) {F}", f"  a = Cumsum(x, x) {cumsum}", f"  b = Cumsum(a, x) {cumsum}"]
+    lines += [f"  c = Cumsum(b, x) {cumsum}", "  y = Sub(late, c) {F}"]
+    schedule = lifetimes(*lines, "  output y = y").one_by_one
+    assert list(schedule.at) == ["x", "a", "b", "c", "late", "y"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_by_one_is_an_order(seed: int) -> None:
+    """Every node once, behind all that it needs."""
+    draw = random.Random(seed)
+    names = ["x"]
+    lines = []
+    for index in range(draw.randrange(2, 60)):
+        op, count = draw.choice([("Exp", 1), ("Identity", 1), ("Sub", 2)])
+        operands = ", ".join(draw.choices(names, k=count))
+        control = f" ^{draw.choice(names)}" if draw.random() < 0.2 else ""
+        lines.append(f"  n{index} = {op}({operands}) {{F}}{control}")
+        names.append(f"n{index}")
+    found = lifetimes(*lines, *(f"  output {name} = {name}" for name in draw.choices(names, k=3)))
+    nodes, at = found._graph.nodes, found.one_by_one.at
+    assert sorted(at.values()) == list(range(len(at))) and at.keys() == found.alive
+    for name, place in at.items():
+        assert all(at[source] < place for source, _ in nodes[name].inputs)
+        assert all(at[control] < place for control in nodes[name].controls)
+    assert min(found.one_by_one.profile) >= 0 and found.one_by_one.profile[-1] == 0
+
+
 def test_loops_of_version_1_have_back_edges() -> None:
     found = lifetimes(
         '  e = Enter(x) {frame_name: "f", T: float}',

@@ -137,7 +137,7 @@ class Lifetimes:
         wanted = [value.node for _, value in graph.outputs] + [name for _, name in graph.control_outputs]
         roots = [stand(name, name) for name in [*wanted, *sorted(graph.kept)]]
         pinned = {self.holder(stand(name, name)) for name in self._pinned}
-        at = frugal_order([*roots, *self._left], sources, needs, self.sizes, pinned, self.at_once.at)
+        at = frugal_order([*roots, *self._left], sources, needs, self.sizes, self.unknown, pinned, self.at_once.at)
         return self._schedule(at, is_late=True)
 
     @cached_property

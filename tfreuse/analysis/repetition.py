@@ -99,18 +99,17 @@ class Repetition:
         return max(schedule.end[user] if is_view(user) else schedule.at[user] for user in users)
 
     def _own_users(self, names: Sequence[str]) -> dict[str, set[str]]:
-        """The users of each copy that no earlier one has, once their own copies are merged.
+        """The users of each copy that are left once their own copies are merged.
 
         A copy that the outside uses is its own user.
         """
-        seen: set[str] = set()
-        found: dict[str, set[str]] = {}
-        for name in names:
-            users = self._lifetimes.alive & {self._stand(user) for user in self._users.get(name, ())}
-            if name in self._pinned:
-                users.add(name)
-            found[name] = users - seen
-            seen |= users
+        alive = self._lifetimes.alive
+        found = {
+            name: {user for user in self._users.get(name, ()) if user in alive and self._stand(user) == user}
+            for name in names
+        }
+        for name in self._pinned.intersection(names):
+            found[name].add(name)
         return found
 
     def _stand(self, name: str) -> str:

@@ -10,6 +10,7 @@ def frugal_order(
     sources: Mapping[str, list[str]],
     needs: Mapping[str, Iterable[str]],
     sizes: Mapping[str, int],
+    unknown: Container[str],
     pinned: Container[str],
     depth: Mapping[str, int],
 ) -> dict[str, int]:
@@ -17,8 +18,8 @@ def frugal_order(
 
     A node that frees as many bytes as it takes goes as soon as it can: a weight's gradient, whose operand then need not
     wait. To find the best order is NP-complete (Sethi, "Complete register allocation problems", 1975); this one is
-    linear. `needs` are the buffers that a node uses last or not, by the node that made them; those `pinned` are never
-    freed.
+    linear. `needs` are the buffers that a node uses, by the node that made them; those `pinned` are never freed. Nodes
+    whose size is `unknown` may take any.
     """
     users: dict[str, list[str]] = {name: [] for name in sources}
     waits = {name: len(found) for name, found in sources.items()}
@@ -32,7 +33,7 @@ def frugal_order(
 
     def is_free(name: str) -> bool:
         """Whether the node can run, and frees what it takes."""
-        if waits[name] or name in at:
+        if waits[name] or name in at or name in unknown:
             return False
         last = [buffer for buffer in needs[name] if len(left[buffer]) == 1 and buffer not in pinned]
         return sizes.get(name, 0) <= sum(sizes.get(buffer, 0) for buffer in last)

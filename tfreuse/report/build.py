@@ -81,9 +81,11 @@ def totals(functions: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _memory(before: Graph, after: Graph, ops: Ops) -> dict[str, Any]:
-    """Estimated peaks of the bytes of results, by schedule (`tfreuse.analysis.lifetime`)."""
+def _memory(before: Graph, after: Graph, ops: Ops) -> dict[str, Any] | None:
+    """Estimated peaks of the bytes of results, by schedule; None where most sizes are unknown (graph files)."""
     growth = Growth(before, ops)
+    if len(growth.before.unknown) > len(growth.before.sizes):
+        return None
     old, new = growth.before, growth.before if after is before else growth.after(after)
     peaks = {name: {"before": getattr(old, name).peak, "after": getattr(new, name).peak} for name in SCHEDULES}
     return {**peaks, "per_example": old.per_example, "unknown": len(old.unknown)}

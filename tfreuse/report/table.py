@@ -31,7 +31,7 @@ def layout(report: dict[str, Any]) -> RenderableType:
     regions = [(f, region) for f in report["functions"] for region in f["regions"] if set(region["ops"]) != {"Const"}]
     if regions:
         parts.append(_regions(regions))
-    changed = [f for f in report["functions"] if f["regions"] and f["memory"]["at_once"]["before"]]
+    changed = [f for f in report["functions"] if f["regions"] and f["memory"] and f["memory"]["at_once"]["before"]]
     if changed:
         parts.append(_memory(changed))
     missed = [(f, miss) for f in report["functions"] for miss in f["missed"]]

@@ -15,7 +15,7 @@ export KERAS_HOME := $(CURDIR)/.venv/keras
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test check bench bench-scale fuzz mutate reference format clean
+.PHONY: help .venv demo test check bench bench-scale bench-memory fuzz mutate reference format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ bench: .venv/.installed  ## Time programs with duplicate work (ARGS="--quick")
 
 bench-scale: .venv/.installed  ## Time the engine on graphs of growing size (ARGS="--nodes 1000")
 	.venv/bin/python -m tools.bench.scale $(ARGS)
+
+bench-memory: .venv/.installed  ## Hold the estimated peaks of memory against measured ones (ARGS="--threads 2")
+	.venv/bin/python -m tools.bench.memory $(ARGS)
 
 fuzz: .venv/.installed  ## Search with random programs for wrong rewrites (MINUTES=10)
 	.venv/bin/python -m tools.fuzz --minutes $(MINUTES) $(ARGS)

@@ -13,10 +13,20 @@ from tfreuse.runtime.function import dedupe
 __all__ = ["dedupe", "inspect", "optimize", "optimize_graph_def", "optimize_saved_model"]
 
 
-def inspect(src: str | PathLike[str], *, preset: str = "exact", tags: Iterable[str] | None = None) -> Report:
+def inspect(
+    src: str | PathLike[str],
+    *,
+    preset: str = "exact",
+    tags: Iterable[str] | None = None,
+    max_memory_growth: str | int | None = None,
+) -> Report:
     """What could be shared in the SavedModel at `src`, equal weights in its checkpoint among it; nothing is written.
+
+    The options are those of `optimize_saved_model`.
 
     Raises:
         InputError: if the path or the model cannot be used.
     """
-    return optimize_saved_model(src, None, preset=preset, tags=tags, dry_run=True, weights=True)
+    return optimize_saved_model(
+        src, None, preset=preset, tags=tags, dry_run=True, weights=True, max_memory_growth=max_memory_growth
+    )

@@ -16,23 +16,29 @@ from tfreuse.remarks.remark import Remark
 FUNCTIONS = {
     "dedupe": (
         "(func: Callable[..., Any] | None = None, *, pipeline: str | Pipeline | None = None, preset: str = exact, "
-        "on_error: str = fallback, proof: bool = True, **tf_function_arguments: Any) -> Any"
+        "on_error: str = fallback, proof: bool = True, max_memory_growth: str | int | None = None, "
+        "**tf_function_arguments: Any) -> Any"
     ),
-    "inspect": ("(src: str | PathLike[str], *, preset: str = exact, tags: Iterable[str] | None = None) -> Report"),
+    "inspect": (
+        "(src: str | PathLike[str], *, preset: str = exact, tags: Iterable[str] | None = None, "
+        "max_memory_growth: str | int | None = None) -> Report"
+    ),
     "optimize": (
         "(concrete_function: Any, *, pipeline: str | Pipeline | None = None, preset: str = exact, "
-        "proof: bool = True, verify: int = 0) -> tuple[Any, Report]"
+        "proof: bool = True, verify: int = 0, max_memory_growth: str | int | None = None) -> tuple[Any, Report]"
     ),
     "optimize_graph_def": (
         "(graph_def: Any, *, outputs: Iterable[str], inputs: Iterable[str] = (), "
         "pipeline: str | Pipeline | None = None, preset: str = exact, proof: bool = True, verify: int = 0, "
-        "feeds: FeedSource | None = None, time_limit: float | None = None) -> tuple[Any, Report]"
+        "feeds: FeedSource | None = None, time_limit: float | None = None, "
+        "max_memory_growth: str | int | None = None) -> tuple[Any, Report]"
     ),
     "optimize_saved_model": (
         "(src: str | PathLike[str], dst: str | PathLike[str] | None, *, pipeline: str | Pipeline | None = None, "
         "preset: str = exact, tags: Iterable[str] | None = None, overwrite: bool = False, dry_run: bool = False, "
         "progress: Progress | None = None, proof: bool = True, verify: int = 0, "
-        "feeds: FeedSource | None = None, time_limit: float | None = None) -> Report"
+        "feeds: FeedSource | None = None, time_limit: float | None = None, "
+        "max_memory_growth: str | int | None = None) -> Report"
     ),
 }
 

@@ -33,6 +33,7 @@ REUSED = {
     29: "random/masks_of_stateless_draws",
     77: "colocation/groups_that_become_one",
     90: "control_edges/recomputed_behind_a_reading_call",
+    91: "memory/tiles_far_apart",
 }
 """Cases of tests/engine that show another side of a trap; a known bug there is one here."""
 

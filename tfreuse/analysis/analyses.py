@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from tfreuse.analysis.effects import FIXED, Effects, Summaries
 from tfreuse.analysis.gradients import custom_gradients
 from tfreuse.analysis.memory import Memory
 from tfreuse.analysis.races import racing_reads
+from tfreuse.analysis.repetition import Repetition
 from tfreuse.ir.graph import Graph
 from tfreuse.ir.order import topological
 
@@ -23,6 +25,8 @@ class Analyses:
         self.graph = graph
         self.summaries = summaries
         self.racing: frozenset[str] = frozenset()
+        self.too_large: Mapping[str, str] = {}
+        """Survivors that would take more memory than the user allows, with a text that says how much."""
 
     @cached_property
     def order(self) -> list[str]:
@@ -70,6 +74,12 @@ class Analyses:
         """Nodes that must not be merged although they are congruent to others, with the id of a remark."""
         return held_apart(self.graph, self.congruence.number)
 
+    @cached_property
+    def repetition(self) -> Repetition:
+        """Which equal nodes had better be computed twice."""
+        alone = self.graph.frozen | self.graph.kept | self.held_apart.keys()
+        return Repetition(self.graph, self.order, self.congruence.number, self.summaries.ops, alone)
+
     def without(self, gone: set[str]) -> Analyses:
         """The same analyses, with classes of congruent nodes that leave out `gone`."""
         other = copy(self)
@@ -87,6 +97,7 @@ class Analyses:
         if graph is self.graph:
             return self
         fresh = Analyses(graph, self.summaries)
+        fresh.too_large = self.too_large
         if "order" in preserved and "order" in self.__dict__:
             fresh.order = [name for name in self.order if name in graph.nodes]
         if "congruence" in preserved and "congruence" in self.__dict__:

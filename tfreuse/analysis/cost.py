@@ -10,6 +10,7 @@ from tfreuse.analysis.shapes import Shape, ShapeOf
 from tfreuse.ir import dtypes
 from tfreuse.ir.graph import Node, Value
 from tfreuse.ops.registry import Ops
+from tfreuse.ops.schema import RESOURCE
 
 
 class Cost(NamedTuple):
@@ -37,8 +38,11 @@ NO_COST = Cost(0, 0)
 _Formula = Callable[[Node, ShapeOf], "int | None"]
 
 
-def cost_of(node: Node, shape_of: ShapeOf, ops: Ops) -> Cost:
-    """The cost of one node; an op without a formula has no multiply-adds."""
+def cost_of(node: Node, shape_of: ShapeOf, ops: Ops, handles: bool = True) -> Cost:
+    """The cost of one node; an op without a formula has no multiply-adds.
+
+    A handle has no size, which makes that of all results unknown, or with `handles=False` counts as nothing.
+    """
     batch_unknown = False
 
     def known(value: Value) -> Shape | None:
@@ -51,14 +55,16 @@ def cost_of(node: Node, shape_of: ShapeOf, ops: Ops) -> Cost:
 
     formula = _FORMULAS.get(node.op)
     multiply_adds = 0 if formula is None else formula(node, known)
-    return Cost(multiply_adds, _result_bytes(node, known, ops), batch_unknown)
+    return Cost(multiply_adds, _result_bytes(node, known, ops, handles), batch_unknown)
 
 
-def _result_bytes(node: Node, shape_of: ShapeOf, ops: Ops) -> int | None:
+def _result_bytes(node: Node, shape_of: ShapeOf, ops: Ops, handles: bool) -> int | None:
     if ops.schema(node.op) is None:
         return None
     total = 0
     for port, dtype in enumerate(ops.output_types(node.op, node.attrs)):
+        if dtype == RESOURCE and not handles:
+            continue
         width = dtypes.size_of(dtype)
         shape = shape_of(Value(node.name, port))
         if width is None or shape is None:

@@ -8,7 +8,8 @@ needed for this, and no trust in how the graph came by its control edges.
 Control inputs that are no effects are kept as *anchors* and compared one by one: they may carry the liveness of
 a branch (TF1 control flow) or hold a recomputation back (`tf.recompute_grad`). A control input that only reads
 state is replaced by its own control inputs: automatic control dependencies chain table lookups, which order
-nothing. So is a `NoOp` that waits for something, which is all that it does. What such a replacement may lose, a
+nothing. (A call that may be the gradient of a recomputation stays an anchor.) So is a `NoOp` that waits for
+something, which is all that it does. What such a replacement may lose, a
 write that had to wait for a read, is put back by `tfreuse.analysis.ordering`.
 """
 
@@ -18,7 +19,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfreuse.analysis.effects import EFFECT, READ
-from tfreuse.ir.graph import Graph
+from tfreuse.ir.dtypes import DIFFERENTIABLE
+from tfreuse.ir.graph import Graph, Node
 
 MAX_EFFECTS = 16_384
 """Above this many effects in one graph the masks would cost too much; control inputs are then compared literally."""
@@ -93,11 +95,12 @@ class Memory:
     def _state(self, name: str) -> State:
         anchors: set[str] = set()
         mask = 0
-        for control in self._nodes[name].controls:
+        node = self._nodes[name]
+        for control in node.controls:
             kind = self.kinds[control]
             if kind == EFFECT:
                 mask |= self._effect_ancestors(control)
-            elif kind == READ and self._looks_through:
+            elif kind == READ and self._looks_through and self._orders_nothing(node, control):
                 mask |= self._effect_ancestors(control)
                 anchors |= self.of(control).anchors
             elif self._nodes[control].op == "NoOp" and self._nodes[control].controls:
@@ -106,3 +109,20 @@ class Memory:
             else:
                 anchors.add(control)
         return State(frozenset(anchors), mask)
+
+    def _orders_nothing(self, node: Node, control: str) -> bool:
+        """Whether node `control`, a read, says nothing about the state that `node` sees.
+
+        A call, branch or loop of differentiable operands may be the gradient that a recomputation waits for. It is not
+        if it shares an operand with a read: then automatic control dependencies may have made the edge.
+        """
+        call = self._nodes[control]
+        if not call.attrs.functions or not _takes_gradients(call):
+            return True
+        handles = {source for source, _ in call.inputs}
+        return self.kinds[node.name] == READ and not handles.isdisjoint([source for source, _ in node.inputs])
+
+
+def _takes_gradients(call: Node) -> bool:
+    kind, types = call.attrs.value("Tin") or call.attrs.value("T") or ("", ())
+    return kind == "type" and not DIFFERENTIABLE.isdisjoint(types)

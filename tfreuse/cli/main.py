@@ -50,6 +50,10 @@ Feeds = Annotated[
 Limit = Annotated[
     float | None, typer.Option("--time-limit", metavar="SECONDS", help="Give up passes that take longer than that.")
 ]
+Growth = Annotated[
+    str | None,
+    typer.Option("--max-memory-growth", metavar="SIZE", help="Leave out merges that cost more memory: 64MiB, 10%."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -86,6 +90,7 @@ def optimize(
     verify: Verify = 0,
     feeds: Feeds = None,
     time_limit: Limit = None,
+    max_memory_growth: Growth = None,
     strip_shapes: Annotated[
         bool, typer.Option("--strip-shapes", help="Drop recorded static shapes; TensorFlow infers them anew.")
     ] = False,
@@ -100,6 +105,7 @@ def optimize(
         no_proof=no_proof,
         json=json,
         time_limit=time_limit,
+        max_memory_growth=max_memory_growth,
         overwrite=overwrite,
         dry_run=dry_run,
         verify=verify,
@@ -120,6 +126,7 @@ def inspect(
     no_proof: Proof = False,
     json: Json = False,
     time_limit: Limit = None,
+    max_memory_growth: Growth = None,
 ) -> None:
     """Show what could be shared in SRC, and what not and why; nothing is written."""
     options = Options(
@@ -131,6 +138,7 @@ def inspect(
         no_proof=no_proof,
         json=json,
         time_limit=time_limit,
+        max_memory_growth=max_memory_growth,
         dry_run=True,
         weights=True,
     )
@@ -160,6 +168,7 @@ def _report(src: str, dst: str | None, options: Options) -> Report:
     from tfreuse.bridge.files import checked_path, is_graph_file
     from tfreuse.offline.graphs import optimize_graph_file
     from tfreuse.offline.saved_model import optimize_saved_model
+    from tfreuse.pipeline.allowance import parse_limit
     from tfreuse.pipeline.limit import check_time_limit
     from tfreuse.pipeline.text import resolve_pipeline
 
@@ -167,6 +176,7 @@ def _report(src: str, dst: str | None, options: Options) -> Report:
     # A typing error is told before the seconds that TensorFlow takes.
     resolve_pipeline(given["pipeline"], given["preset"], whole=True)
     check_time_limit(given["time_limit"])
+    parse_limit(given["max_memory_growth"])
     checked_path(src, "source")
     _import_tensorflow()
     if is_graph_file(src):

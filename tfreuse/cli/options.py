@@ -18,6 +18,7 @@ class Options:
     no_proof: bool
     json: bool
     time_limit: float | None
+    max_memory_growth: str | None
     overwrite: bool = False
     dry_run: bool = False
     verify: int = 0
@@ -36,6 +37,7 @@ class Options:
             "verify": self.verify,
             "feeds": self.feeds or None,
             "time_limit": self.time_limit,
+            "max_memory_growth": self.max_memory_growth,
         }
 
     def for_saved_models(self) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def optimize_graph_def(
     verify: int = 0,
     feeds: FeedSource | None = None,
     time_limit: float | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> tuple[Any, Report]:
     """A copy of `graph_def` in which equal work is shared, and the report.
 
@@ -48,6 +49,8 @@ def optimize_graph_def(
         feeds: with `verify`, the feeds to run instead: a `.npz` file or a mapping of arrays by the names of the
             inputs, or several.
         time_limit: seconds that each pass may take; one that takes longer is given up, with a remark.
+        max_memory_growth: by how much the estimated peak of memory may grow: bytes, `64MiB` or `10%`; merges beyond
+            that are left out, with a remark.
 
     Raises:
         InputError: if a name, an option or the graph cannot be used.
@@ -63,7 +66,17 @@ def optimize_graph_def(
             getattr(copy, name).CopyFrom(getattr(graph_def, name))
     steps = resolve_pipeline(pipeline, preset)
     fetched, fed = list(outputs), list(inputs)
-    result = _optimize(copy, fetched, fed, steps, "the graph", nodes=graph_def.node, proof=proof, time_limit=time_limit)
+    result = _optimize(
+        copy,
+        fetched,
+        fed,
+        steps,
+        "the graph",
+        nodes=graph_def.node,
+        proof=proof,
+        time_limit=time_limit,
+        max_memory_growth=max_memory_growth,
+    )
     found = verify_graph_def(graph_def, copy, result, fetched, fed, verify, given) if verify else None
     return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps, verification=found)
 
@@ -75,12 +88,14 @@ def optimize(
     preset: str = "exact",
     proof: bool = True,
     verify: int = 0,
+    max_memory_growth: str | int | None = None,
 ) -> tuple[Any, Report]:
     """A concrete function that computes what `concrete_function` does with equal work shared, and the report.
 
     The function's graph and the bodies of its loops and branches are rewritten and imported again, with
     captures, variables and signature; functions that it calls are left as they are (`@tfreuse.dedupe` reaches
     them). `verify` runs both on so many generated feeds, from the same values of the variables, which are put back.
+    `max_memory_growth` is that of `optimize_graph_def`.
 
     Raises:
         InputError: if it is no concrete function.
@@ -106,7 +121,7 @@ def optimize(
     if MAIN in module.opaque:
         raise InputError(f"{graph.name} cannot be optimised: {module.opaque[MAIN]}")
     skip = frozenset(module.graphs) - {MAIN, *body_functions(graph_def)}
-    result = run_proved(module, ops, steps, skip=skip, proof=proof)
+    result = run_proved(module, ops, steps, skip=skip, proof=proof, max_memory_growth=max_memory_growth)
     write_module(module, result.after, graph_def, ops)
     result.labels[MAIN] = graph.name
     must_run = [name for _, name in result.after.graphs[MAIN].control_outputs]
@@ -130,10 +145,11 @@ def optimize_graph_file(
     verify: int = 0,
     feeds: FeedSource | None = None,
     time_limit: float | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Report:
     """Write to `dst` the graph of `src` with equal work shared; `.pb` is binary, `.pbtxt` is text.
 
-    `verify`, `feeds` and `time_limit` are those of `optimize_graph_def`.
+    `verify`, `feeds`, `time_limit` and `max_memory_growth` are those of `optimize_graph_def`.
 
     Raises:
         InputError: if a path, a name, an option or the graph cannot be used.
@@ -155,7 +171,17 @@ def optimize_graph_file(
     before = type(graph_def)()
     if verify:
         before.CopyFrom(graph_def)
-    result = _optimize(graph_def, fetched, fed, steps, source, progress=progress, proof=proof, time_limit=time_limit)
+    result = _optimize(
+        graph_def,
+        fetched,
+        fed,
+        steps,
+        source,
+        progress=progress,
+        proof=proof,
+        time_limit=time_limit,
+        max_memory_growth=max_memory_growth,
+    )
     found = verify_graph_def(before, graph_def, result, fetched, fed, verify, given) if verify else None
     model = {"kind": "GraphDef", "name": source, "target": target}
     report = make_report([result], model, steps, verification=found)
@@ -193,6 +219,7 @@ def _optimize(
     time_limit: float | None,
     progress: Progress | None = None,
     nodes: Any = None,
+    max_memory_growth: str | int | None = None,
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
@@ -210,6 +237,7 @@ def _optimize(
             nodes=nodes,
             proof=proof,
             time_limit=time_limit,
+            max_memory_growth=max_memory_growth,
         )
     except InputError:
         check_names(names, read, source)  # a missing name is found while the graph is read: say it in the user's terms

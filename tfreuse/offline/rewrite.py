@@ -44,6 +44,7 @@ def rewrite_in_place(
     proof: bool = True,
     time_limit: float | None = None,
     library: Callable[[Module], Library] | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Result:
     """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
 
@@ -59,7 +60,15 @@ def rewrite_in_place(
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
         known = None if library is None else library(module)
         result = run_proved(
-            module, ops, steps, progress=progress, skip=skip, proof=proof, time_limit=time_limit, library=known
+            module,
+            ops,
+            steps,
+            progress=progress,
+            skip=skip,
+            proof=proof,
+            time_limit=time_limit,
+            library=known,
+            max_memory_growth=max_memory_growth,
         )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))

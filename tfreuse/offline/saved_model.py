@@ -16,6 +16,7 @@ from tfreuse.errors import InputError
 from tfreuse.ir.graph import Module
 from tfreuse.offline.rewrite import damages, rewrite_in_place
 from tfreuse.passes.strip_shapes import StripShapes
+from tfreuse.pipeline.allowance import parse_limit
 from tfreuse.pipeline.library import Library, LibraryPass
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
@@ -41,6 +42,7 @@ def optimize_saved_model(
     time_limit: float | None = None,
     strip_shapes: bool = False,
     weights: bool = False,
+    max_memory_growth: str | int | None = None,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
@@ -66,6 +68,8 @@ def optimize_saved_model(
             given up, with a remark, and the model is written without what it did to the graph that it was at.
         strip_shapes: drop the static shapes that nodes record, which TensorFlow infers anew (the pass `strip-shapes`).
         weights: report weights that the checkpoint holds more than once, by content; all of it is read for that.
+        max_memory_growth: by how much the estimated peak of memory of each function may grow: bytes, a text such as
+            `64MiB`, or a part such as `10%`; merges beyond that are left out, with a remark. No limit by default.
 
     Returns:
         The report.
@@ -82,6 +86,7 @@ def optimize_saved_model(
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
     given = check_options(verify, feeds, dry_run)
+    parse_limit(max_memory_growth)
     if not dry_run:
         if target is None:
             raise InputError("no target; name one, or ask for a dry run")
@@ -113,6 +118,7 @@ def optimize_saved_model(
             proof=proof,
             time_limit=time_limit,
             library=library,
+            max_memory_growth=max_memory_growth,
         )
         write_library(meta_graph, result.library.merged, result.library.removed)
         result.labels.update(names.labels)

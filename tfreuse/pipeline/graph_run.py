@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
 from tfreuse.ir.graph import Graph, Node
@@ -18,7 +20,7 @@ class GraphRun:
     the graph or at the end.
     """
 
-    def __init__(self, graph: Graph, summaries: Summaries) -> None:
+    def __init__(self, graph: Graph, summaries: Summaries, too_large: Mapping[str, str] | None = None) -> None:
         self.graph = graph
         self.journal: list[Edit] = []
         self.equal: dict[str, str] = {}
@@ -26,6 +28,7 @@ class GraphRun:
         self.added: dict[str, Node] = {}
         """The nodes that passes added, as they were then; later passes may have merged some away."""
         self._analyses = Analyses(graph, summaries)
+        self._analyses.too_large = too_large or {}
         self._pending: Rewriter | None = None
         self._orphans: dict[str, None] = {}
 

@@ -76,6 +76,11 @@ class MergePass(Pass):
             return context.remark("name-is-public", candidate.names, f"it has {len(types)} outputs")
         return None
 
+    def profitable(self, context: Context, candidate: Group) -> Remark | None:
+        """Not where the merged result would take more memory than the user allows."""
+        detail = context.analyses.too_large.get(candidate.survivor)
+        return None if detail is None else context.remark("memory-growth", candidate.names, detail)
+
     def apply(self, context: Context, candidate: Group, rewriter: Rewriter) -> None:
         """Merge the group; a public duplicate stays under its name as an alias."""
         alias_type = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tfreuse.analysis.effects import Summaries
@@ -12,6 +12,7 @@ from tfreuse.analysis.fingerprint import Alike
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
+from tfreuse.pipeline.allowance import Allowance, Limit, parse_limit
 from tfreuse.pipeline.graph_run import GraphRun
 from tfreuse.pipeline.library import LibraryResult
 from tfreuse.pipeline.limit import OutOfTime, check_time_limit, within
@@ -70,6 +71,7 @@ def run_pipeline(
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,
     time_limit: float | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Result:
     """Run `pipeline` over every graph of `module` whose name is not in `skip`.
 
@@ -80,10 +82,14 @@ def run_pipeline(
     A pass that has spent `time_limit` seconds over all graphs is given up, with a remark: the graph that it was at is
     left as it was, and those that follow do without that pass.
 
+    Merges that make the estimated peak of a graph's memory grow by more than `max_memory_growth` (see `parse_limit`)
+    are left out.
+
     Raises:
-        InputError: if the time limit is no positive number.
+        InputError: if the time limit is no positive number, or the growth no size.
     """
     check_time_limit(time_limit)
+    limit = parse_limit(max_memory_growth)
     result = Result(module, module, ops, pipeline)
     summaries = Summaries(module, ops)
     graphs = dict(module.graphs)
@@ -91,7 +97,8 @@ def run_pipeline(
     for number, name in enumerate(names):
         if progress is not None:
             progress(name, number, len(names))
-        found = _run_graph(graphs[name], summaries, result, raise_failures, time_limit)
+        attempt = partial(_run_graph, graphs[name], summaries, raise_failures=raise_failures, time_limit=time_limit)
+        found = attempt(result) if limit is None else _within_limit(graphs[name], attempt, result, limit)
         result.graphs[name] = found
         graphs[name] = found.after
     result.after = Module(graphs, module.opaque)
@@ -101,10 +108,33 @@ def run_pipeline(
     return result
 
 
+def _within_limit(graph: Graph, attempt: Callable[..., GraphResult], result: Result, limit: Limit) -> GraphResult:
+    """The first attempt that the limit accepts; each leaves out more merges than the one before."""
+    allowance = Allowance(limit, graph, result.ops)
+    while True:
+        refused = dict(allowance.refused)
+        trial = replace(result, remarks=Remarks(), failures=[])
+        found = attempt(trial, too_large=refused)
+        accepted = allowance.accepts(found.after, found.journal)
+        if accepted or len(allowance.refused) == len(refused):
+            break
+    if not accepted:  # by a pass that does not ask
+        found = GraphResult(graph, graph, [])
+        trial.remarks.add(Remark("memory-growth", graph.name, (), "the graph is left as it was"))
+    result.remarks.items.update(trial.remarks.items)
+    result.failures += trial.failures
+    return found
+
+
 def _run_graph(
-    graph: Graph, summaries: Summaries, result: Result, raise_failures: bool, time_limit: float | None
+    graph: Graph,
+    summaries: Summaries,
+    result: Result,
+    raise_failures: bool,
+    time_limit: float | None,
+    too_large: Mapping[str, str] | None = None,
 ) -> GraphResult:
-    run = GraphRun(graph, summaries)
+    run = GraphRun(graph, summaries, too_large)
     untouched = GraphResult(graph, graph, [])
 
     def failed(error: BaseException, by: str, id: str = "pass-failed", detail: str = "") -> None:

@@ -103,6 +103,18 @@ _ENTRIES = (
         "Turn it on with cse{stateless-random=true}.",
     ),
     Entry(
+        "cheap-to-repeat",
+        MISSED,
+        "Equal results that are large and cheap to compute are used far apart: to keep one would take more memory.",
+        "Nothing to do. Merge them with cse{cheap-large=true} where memory does not matter.",
+    ),
+    Entry(
+        "memory-growth",
+        MISSED,
+        "Merging would make the estimated peak of memory grow by more than the user allows.",
+        "Raise --max-memory-growth. A static shape lets a size be known.",
+    ),
+    Entry(
         "variant-value",
         MISSED,
         "The value is a list or another variant; sharing one forces copies when it is updated.",

@@ -9,6 +9,7 @@ from typing import Any
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.cost import NO_COST, Cost, cost_of
 from tfreuse.analysis.effects import Summaries
+from tfreuse.analysis.growth import SCHEDULES, Growth
 from tfreuse.analysis.near_miss import near_misses
 from tfreuse.analysis.regions import Region, merged_regions
 from tfreuse.analysis.shapes import ShapeOf, stated_shapes
@@ -57,6 +58,7 @@ def function_entry(
         "label": label,
         "nodes": {"before": _size(before), "after": _size(after)},
         "ops": {"before": _histogram(before), "after": _histogram(after)},
+        "memory": _memory(before, after, ops),
         "regions": regions,
         "missed": missed,
         "missed_count": len(misses) + sum(remark.kind == "missed" for remark in remarks),
@@ -82,6 +84,16 @@ def totals(functions: list[dict[str, Any]]) -> dict[str, Any]:
         "unknown_cost": any(region["multiply_adds"] is None for region in regions),
         "missed": sum(function["missed_count"] for function in functions),
     }
+
+
+def _memory(before: Graph, after: Graph, ops: Ops) -> dict[str, Any] | None:
+    """Estimated peaks of the bytes of results, by schedule; None where most sizes are unknown (graph files)."""
+    growth = Growth(before, ops)
+    if len(growth.before.unknown) > len(growth.before.sizes):
+        return None
+    old, new = growth.before, growth.before if after is before else growth.after(after)
+    peaks = {name: {"before": getattr(old, name).peak, "after": getattr(new, name).peak} for name in SCHEDULES}
+    return {**peaks, "per_example": old.per_example, "unknown": len(old.unknown)}
 
 
 def scopes_of(names: Any) -> list[str]:

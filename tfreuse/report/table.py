@@ -33,6 +33,9 @@ def layout(report: dict[str, Any]) -> RenderableType:
     regions = [(f, region) for f in report["functions"] for region in f["regions"] if set(region["ops"]) != {"Const"}]
     if regions:
         parts.append(_regions(regions))
+    changed = [f for f in report["functions"] if f["regions"] and f["memory"] and f["memory"]["at_once"]["before"]]
+    if changed:
+        parts.append(_memory(changed))
     missed = [(f, miss) for f in report["functions"] for miss in f["missed"]]
     if missed:
         parts.append(_missed(missed))
@@ -138,6 +141,22 @@ def _regions(regions: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
         )
         table.add_row(*map(_text, cells))
     return _captioned(table, len(regions))
+
+
+def _memory(functions: list[dict[str, Any]]) -> Table:
+    table = Table(title="Memory: estimated peaks of results, before → after", title_justify="left")
+    for column in ("function", "one by one (one thread)", "at once (many threads)", ""):
+        table.add_column(column, overflow="fold")
+    for function in sorted(functions, key=lambda function: -function["memory"]["at_once"]["before"])[:MAX_ROWS]:
+        memory = function["memory"]
+        peaks = [
+            f"{amount(memory[schedule]['before'], 'B')} → {amount(memory[schedule]['after'], 'B')}"
+            for schedule in ("one_by_one", "at_once")
+        ]
+        notes = ["per example"] if memory["per_example"] else []
+        notes += [f"at least: {memory['unknown']} sizes unknown"] if memory["unknown"] else []
+        table.add_row(*map(_text, (function["label"] or function["name"] or "main", *peaks, ", ".join(notes))))
+    return _captioned(table, len(functions))
 
 
 def _missed(missed: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:

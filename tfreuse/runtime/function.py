@@ -9,6 +9,7 @@ from typing import Any
 
 from tfreuse.bridge.load import tensorflow
 from tfreuse.errors import InputError
+from tfreuse.pipeline.allowance import parse_limit
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.report.report import Report
 from tfreuse.runtime.tracing import Recorder, Trace
@@ -23,6 +24,7 @@ def dedupe(
     preset: str = "exact",
     on_error: str = "fallback",
     proof: bool = True,
+    max_memory_growth: str | int | None = None,
     **tf_function_arguments: Any,
 ) -> Any:
     """Like `tf.function`, and work that the traced graph writes several times is computed once.
@@ -34,6 +36,8 @@ def dedupe(
         on_error: what an internal failure does. `fallback`: the trace is used as `tf.function` made it, with one
             warning and a failure in the report. `raise`: the error is raised.
         proof: prove each rewrite, and leave a graph whose proof is refused as it was.
+        max_memory_growth: by how much the estimated peak of memory of each traced graph may grow: bytes, a text such as
+            `64MiB`, or a part such as `10%`; merges beyond that are left out, with a remark. No limit by default.
         **tf_function_arguments: all of `tf.function`'s arguments.
 
     Returns:
@@ -42,12 +46,18 @@ def dedupe(
         those of all traces.
 
     Raises:
-        InputError: for an unknown preset, pass, option or `on_error`.
+        InputError: for an unknown preset, pass, option or `on_error`, or a growth that is no size.
         TensorFlowMissingError: if TensorFlow cannot be imported.
     """
     if on_error not in ("fallback", "raise"):
         raise InputError(f"on_error takes 'fallback' or 'raise', not {on_error!r}")
-    recorder = Recorder(resolve_pipeline(pipeline, preset), raise_failures=on_error == "raise", proof=proof)
+    parse_limit(max_memory_growth)
+    recorder = Recorder(
+        resolve_pipeline(pipeline, preset),
+        raise_failures=on_error == "raise",
+        proof=proof,
+        max_memory_growth=max_memory_growth,
+    )
 
     def decorate(function: Callable[..., Any]) -> Any:
         tf = tensorflow()

@@ -165,7 +165,13 @@ def with_outputs(
     return replace(module, graphs={**module.graphs, MAIN: main})
 
 
-def rewire(live: LiveGraph, pipeline: Pipeline, raise_failures: bool = False, proof: bool = True) -> Result:
+def rewire(
+    live: LiveGraph,
+    pipeline: Pipeline,
+    raise_failures: bool = False,
+    proof: bool = True,
+    max_memory_growth: str | int | None = None,
+) -> Result:
     """Plan on the graph's protocol buffer, then edit the live graph; the plan is complete and proved before that.
 
     Raises:
@@ -176,7 +182,15 @@ def rewire(live: LiveGraph, pipeline: Pipeline, raise_failures: bool = False, pr
     if MAIN not in module.graphs:
         return Result(module, module, ops, pipeline)
     library = frozenset(module.graphs) - {MAIN}
-    result = run_proved(module, ops, pipeline, skip=library, raise_failures=raise_failures, proof=proof)
+    result = run_proved(
+        module,
+        ops,
+        pipeline,
+        skip=library,
+        raise_failures=raise_failures,
+        proof=proof,
+        max_memory_growth=max_memory_growth,
+    )
     result.labels[MAIN] = live.graph.name
     found = result.graphs[MAIN]
     if found.after is not found.before:

@@ -27,6 +27,7 @@ class Recorder:
     pipeline: Pipeline
     raise_failures: bool = False
     proof: bool = True
+    max_memory_growth: str | int | None = None
     reports: list[Report] = field(default_factory=list)
     warned: bool = False
 
@@ -81,7 +82,10 @@ class Trace:
         """
         recorder = self._recorder
         try:
-            result = rewire(LiveGraph(graph, manager), recorder.pipeline, recorder.raise_failures, recorder.proof)
+            live = LiveGraph(graph, manager)
+            result = rewire(
+                live, recorder.pipeline, recorder.raise_failures, recorder.proof, recorder.max_memory_growth
+            )
             if graph in self._results:
                 result.labels = self._results[graph].labels
             self._results[graph] = result

@@ -35,6 +35,7 @@ def run_proved(
     proof: bool = True,
     time_limit: float | None = None,
     library: Library | None = None,
+    max_memory_growth: str | int | None = None,
 ) -> Result:
     """`run_pipeline`, and a proof of every graph that it changed (not with `proof=False`).
 
@@ -44,7 +45,14 @@ def run_proved(
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
     result = run_pipeline(
-        module, ops, pipeline, progress=progress, skip=skip, raise_failures=raise_failures, time_limit=time_limit
+        module,
+        ops,
+        pipeline,
+        progress=progress,
+        skip=skip,
+        raise_failures=raise_failures,
+        time_limit=time_limit,
+        max_memory_growth=max_memory_growth,
     )
     if proof:
         check_result(result, raise_failures)

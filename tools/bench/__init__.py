@@ -10,6 +10,9 @@
 `python -m tools.bench.scale` times the whole pipeline (parse, optimise, serialise) on synthetic graphs of
 growing size, beside Grappler's own common subgraph elimination.
 
+`python -m tools.bench.memory` holds the report's estimates of peak memory against what TensorFlow's allocators
+recorded.
+
 Machines differ and are shared, so the figures to read are ratios of times taken in turns in one run. Absolute
 times are printed for orientation only. The convolution and read counts come from the graphs that TensorFlow
 executed, after Grappler, and are exact.

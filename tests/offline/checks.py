@@ -215,9 +215,9 @@ def _dense_features(node: Any, nodes: dict[str, Any]) -> dict[str, tuple[int, in
 Outputs = dict[str, Any]
 
 
-def run_loaded(path: str) -> dict[str, Outputs | Exception]:
-    """`tf.saved_model.load`, then every signature twice, in order of their names."""
-    graph = serving(path)
+def run_loaded(path: str, like: str = "") -> dict[str, Outputs | Exception]:
+    """`tf.saved_model.load`, then every signature twice, in order of their names, fed as the model `like` wants it."""
+    graph = serving(like or path)
     signatures = tf.saved_model.load(path, tags=["serve"]).signatures
 
     def call(key: str) -> Any:
@@ -227,14 +227,15 @@ def run_loaded(path: str) -> dict[str, Outputs | Exception]:
     return _each(sorted(signatures), call)
 
 
-def run_session(path: str, tags: tuple[str, ...] = ("serve",)) -> dict[str, Outputs | Exception]:
-    """`tf.compat.v1.saved_model.load` in a session, then every signature twice, in order of their names."""
+def run_session(path: str, tags: tuple[str, ...] = ("serve",), like: str = "") -> dict[str, Outputs | Exception]:
+    """The same with `tf.compat.v1.saved_model.load` in a session."""
     with tf.Graph().as_default(), tf.compat.v1.Session(config=soft_placement()) as session:
         graph = tf.compat.v1.saved_model.load(session, list(tags), path)
+        shaped = serving(like) if like else graph
 
         def call(key: str) -> Any:
             signature = graph.signature_def[key]
-            fed = {signature.inputs[name].name: value for name, value in feeds(graph, key).items()}
+            fed = {signature.inputs[name].name: value for name, value in feeds(shaped, key).items()}
             return session.run({name: info.name for name, info in signature.outputs.items()}, fed)
 
         return _each(sorted(graph.signature_def), call)

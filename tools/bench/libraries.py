@@ -120,22 +120,16 @@ def measure_model(source: Path, room: Path, rounds: Rounds | None) -> dict[str, 
 def show(report: dict[str, Any], console: Console) -> None:
     """Prints one row a model."""
     table = Table(title="Functions and bytes of SavedModels", title_justify="left")
-    for index, column in enumerate(
-        ("model", "functions", "after", "bytes", "after", "less", "stripped", "less", "load", "load, stripped")
-    ):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for index, column in enumerate(("model", "functions", "bytes", "after", "stripped", "load", "load, stripped")):
+        table.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     for name, found in report["models"].items():
         before = found["bytes_original"]
-        sizes = [part for key in ("optimised", "stripped") for part in _size(found[f"bytes_{key}"], before)]
+        sizes = [f"{1 - found[f'bytes_{key}'] / before:.1%} less" for key in ("optimised", "stripped")]
         load = [spread_of(ratio) for ratio in found["load"].values()] if "load" in found else ["", ""]
-        functions = [str(found["functions_before"]), str(found["functions_optimised"])]
-        table.add_row(name, *functions, f"{before:,}", *sizes, *load)
+        functions = f"{found['functions_before']} → {found['functions_optimised']}"
+        table.add_row(name, functions, f"{before:,}", *sizes, *load)
     console.print(table)
     console.print("load: time of tf.saved_model.load in the same round, optimised/original: median and quartiles")
-
-
-def _size(size: int, before: int) -> tuple[str, str]:
-    return f"{size:,}", f"{1 - size / before:.1%}"
 
 
 @app.command(help=__doc__)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tfreuse.bridge.module import ops_of, read_module, write_module
+from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
+from tfreuse.bridge.origins import add_origins, origins_of
 from tfreuse.errors import GraphError, InputError
 from tfreuse.ir.collector import collector_paused
 from tfreuse.ir.graph import Module
@@ -61,5 +62,25 @@ def rewrite_in_place(
         result = run_proved(module, ops, steps, progress, skip, proof=proof, time_limit=time_limit, library=known)
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
+        origins = {name: origins_of(_merged(result, name), protos) for name, protos in _bodies(graph_def, nodes)}
         write_module(module, result.after, graph_def, ops, nodes=nodes)
+        for name, protos in _bodies(graph_def):
+            add_origins(origins.get(name, {}), protos)
     return result
+
+
+def _merged(result: Result, name: str) -> dict[str, str]:
+    found = result.graphs.get(name)
+    if found is None:
+        return {}
+    merged = {edit.node: edit.other for edit in found.journal if edit.kind in ("merge", "alias")}
+    for node, other in merged.items():
+        while other in merged:
+            other = merged[other]
+        merged[node] = other
+    return merged
+
+
+def _bodies(graph_def: Any, nodes: Any = None) -> Iterator[tuple[str, Any]]:
+    yield MAIN, graph_def.node if nodes is None else nodes
+    yield from ((function.signature.name, function.node_def) for function in graph_def.library.function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
@@ -45,11 +46,13 @@ def rewrite_in_place(
     proof: bool = True,
     time_limit: float | None = None,
     library: Callable[[Module], Library] | None = None,
+    closed: bool = False,
 ) -> Result:
     """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
 
     `arguments`, `kept` and `frozen` are those of `bridge.module.read_module`; functions in `skip` stay as they are.
     `library` tells of the functions that were read what passes over a whole library have to know.
+    `closed` says that of the main graph the outside refers to nothing but the names given.
     With `nodes`, the main graph is read from there, and what is left of it is copied to `graph_def`.
 
     Raises:
@@ -58,6 +61,8 @@ def rewrite_in_place(
     with collector_paused(), damages(source):
         ops = ops_of(graph_def)
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
+        if closed and MAIN in module.graphs:
+            module = replace(module, graphs={**module.graphs, MAIN: replace(module.graphs[MAIN], closed=True)})
         known = None if library is None else library(module)
         result = run_proved(module, ops, steps, progress, skip, proof=proof, time_limit=time_limit, library=known)
         for name, reason in module.opaque.items():

@@ -113,6 +113,7 @@ def optimize_saved_model(
             proof=proof,
             time_limit=time_limit,
             library=library,
+            closed=bool(len(meta_graph.object_graph_def.nodes)),
         )
         write_library(meta_graph, result.library.merged, result.library.removed)
         result.labels.update(names.labels)

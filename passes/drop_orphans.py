@@ -1,4 +1,4 @@
-"""Removes nodes of library functions that nothing uses, whoever left them there."""
+"""Removes nodes that nothing uses, whoever left them there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from tfreuse.pipeline.rewriter import Rewriter
 class DropOrphans(Pass):
     """Pure nodes and reads from which neither an output, nor a node that callers wait for, nor an effect is reached.
 
-    TensorFlow prunes most of them whenever it instantiates the function. In the main graph anybody may fetch any
-    node, so nothing goes there; a traced function in memory keeps its nodes as well, for gradients may ask for them.
+    TensorFlow prunes most of them whenever it instantiates the function. In the main graph of a TensorFlow 1 model
+    anybody may fetch any node, so nothing goes there; that of a model with an object graph only holds variables and
+    calls of signatures. A traced function in memory keeps its nodes as well, for gradients may ask for them.
     """
 
     preserves = frozenset({"order", "congruence"})
@@ -24,7 +25,7 @@ class DropOrphans(Pass):
     def candidates(self, context: Context) -> Iterable[str]:
         """The nodes that nothing reaches, as the graph lists them."""
         graph = context.graph
-        if not graph.name:
+        if not (graph.name or graph.closed):
             return
         kinds = context.analyses.kinds
         work = [name for name in graph.nodes if name in graph.roots or kinds[name] not in (PURE, READ)]

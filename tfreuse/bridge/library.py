@@ -128,6 +128,13 @@ def _holders(objects: Any) -> dict[str, set[tuple[str, bytes]]]:
     found: dict[str, set[tuple[str, bytes]]] = {}
     for entry in objects.nodes:
         kind = entry.WhichOneof("kind")
+        if entry.user_object.identifier == "signature_map":
+            # Converters take two signatures with one function for one (google-ai-edge/LiteRT#80).
+            for child in entry.children:
+                if 0 <= child.node_id < len(objects.nodes):
+                    bare = objects.nodes[child.node_id].bare_concrete_function
+                    key = child.local_name.encode()
+                    found.setdefault(bare.concrete_function_name, set()).add(("signature", key))
         if kind == "function":
             for name in entry.function.concrete_functions:
                 found.setdefault(name, set()).add((kind, _bytes(entry.function.function_spec)))

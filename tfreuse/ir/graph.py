@@ -44,6 +44,7 @@ class Graph:
     `kept` are names that the outside can see; such a node may change, its name and outputs may not vanish.
     `frozen` nodes (save, restore, initialisation) stay, each with its name, op and attributes; what they use may come
     to be another node of equal value.
+    `closed` says that the outside refers to roots only; of the main graph of most models it may fetch any node.
     `attrs` are a function's own attributes (`_noinline`, `_XlaMustCompile`, an implementation that it stands for).
     `shapes` knows static shapes that the nodes themselves do not state, where somebody does.
     """
@@ -55,6 +56,7 @@ class Graph:
     control_outputs: tuple[tuple[str, str], ...] = ()
     kept: frozenset[str] = frozenset()
     frozen: frozenset[str] = frozenset()
+    closed: bool = False
     attrs: Attrs = NO_ATTRS
     shapes: Callable[[Value], tuple[int, ...] | None] | None = field(default=None, compare=False, repr=False)
     known_ordered: bool = field(init=False, default=False, compare=False, repr=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from tfreuse.bridge.module import ops_of, read_module, write_module
+from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
+from tfreuse.bridge.origins import add_origins, origins_of
 from tfreuse.errors import GraphError, InputError
 from tfreuse.ir.collector import collector_paused
 from tfreuse.ir.graph import Module
@@ -45,11 +47,13 @@ def rewrite_in_place(
     time_limit: float | None = None,
     library: Callable[[Module], Library] | None = None,
     max_memory_growth: str | int | None = None,
+    closed: bool = False,
 ) -> Result:
     """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
 
     `arguments`, `kept` and `frozen` are those of `bridge.module.read_module`; functions in `skip` stay as they are.
     `library` tells of the functions that were read what passes over a whole library have to know.
+    `closed` says that of the main graph the outside refers to nothing but the names given.
     With `nodes`, the main graph is read from there, and what is left of it is copied to `graph_def`.
 
     Raises:
@@ -58,6 +62,8 @@ def rewrite_in_place(
     with collector_paused(), damages(source):
         ops = ops_of(graph_def)
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
+        if closed and MAIN in module.graphs:
+            module = replace(module, graphs={**module.graphs, MAIN: replace(module.graphs[MAIN], closed=True)})
         known = None if library is None else library(module)
         result = run_proved(
             module,
@@ -72,5 +78,25 @@ def rewrite_in_place(
         )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
+        origins = {name: origins_of(_merged(result, name), protos) for name, protos in _bodies(graph_def, nodes)}
         write_module(module, result.after, graph_def, ops, nodes=nodes)
+        for name, protos in _bodies(graph_def):
+            add_origins(origins.get(name, {}), protos)
     return result
+
+
+def _merged(result: Result, name: str) -> dict[str, str]:
+    found = result.graphs.get(name)
+    if found is None:
+        return {}
+    merged = {edit.node: edit.other for edit in found.journal if edit.kind in ("merge", "alias")}
+    for node, other in merged.items():
+        while other in merged:
+            other = merged[other]
+        merged[node] = other
+    return merged
+
+
+def _bodies(graph_def: Any, nodes: Any = None) -> Iterator[tuple[str, Any]]:
+    yield MAIN, graph_def.node if nodes is None else nodes
+    yield from ((function.signature.name, function.node_def) for function in graph_def.library.function)

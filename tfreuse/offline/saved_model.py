@@ -119,6 +119,7 @@ def optimize_saved_model(
             time_limit=time_limit,
             library=library,
             max_memory_growth=max_memory_growth,
+            closed=bool(len(meta_graph.object_graph_def.nodes)),
         )
         write_library(meta_graph, result.library.merged, result.library.removed)
         result.labels.update(names.labels)

@@ -38,7 +38,7 @@ class GraphRun:
         rewriter = Rewriter(self.graph, step.name(), self._pending)
         ops = self._analyses.summaries.ops
         step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), tuple(self._orphans)), rewriter)
-        gone = {edit.node for edit in rewriter.journal if edit.kind != "order"}
+        gone = {edit.node for edit in rewriter.journal if edit.kind not in ("order", "add")}
         if step.stacks:
             self._pending = rewriter
             self._analyses = self._analyses.without(gone)

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from tfreuse.errors import PipelineError
 from tfreuse.pipeline.passes import Pass
 
-BUILTIN = ("dedupe-reads", "cse", "dedupe-constants", "dce")
+BUILTIN = ("dedupe-reads", "cse", "dedupe-constants", "share-overlap", "dce")
 GROUP = "tfreuse.passes"
 """Entry points of this group name `Pass` subclasses; the entry point's name is the pass's name."""
 

@@ -13,7 +13,8 @@ class Edit(NamedTuple):
     """One journal entry.
 
     `kind`: "merge" (every use of `node` now uses `other`; `node` is gone), "alias" (the same, but `node` stays
-    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`).
+    under its name as an `Identity` of `other`), "remove" (nothing used `node`), "order" (`node` now waits for `other`),
+    "add" (`node` is new, and listed before `other`).
     `lemma` names what makes the two equal where they are not congruent (`Pass.lemmas`).
     """
 
@@ -39,6 +40,38 @@ class Rewriter:
         self._aliases: dict[str, Node] = dict(earlier._aliases) if earlier else {}
         self._removed: set[str] = set(earlier._removed) if earlier else set()
         self._waits: dict[str, frozenset[str]] = dict(earlier._waits) if earlier else {}
+        self._taken: set[str] | None = None
+        self._added: dict[str, Node] = dict(earlier._added) if earlier else {}
+        self._places: dict[str, list[str]] = {k: list(v) for k, v in earlier._places.items()} if earlier else {}
+
+    def add(self, node: Node, place: str) -> None:
+        """Add a node, listed before the node `place`; its operands are nodes of the graph, or were added before.
+
+        Raises:
+            GraphError: if there is a node of that name, or `place` or an operand does not exist.
+        """
+        if node.name in self.graph.nodes or node.name in self._added:
+            raise GraphError(f"cannot add {node.name!r}: there is a node of that name")
+        self._require(place, *(source for source, _ in node.inputs if source not in self._added), *node.controls)
+        self._added[node.name] = node
+        self._places.setdefault(place, []).append(node.name)
+        self.journal.append(Edit("add", node.name, place, self._by))
+
+    def fresh_name(self, wanted: str) -> str:
+        """`wanted`, or with a number behind it where that name is taken; upper and lower case count as one, as they
+        do for TensorFlow's own names."""
+        taken = self._taken_names()
+        name, number = wanted, 0
+        while name.lower() in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name.lower())
+        return name
+
+    def _taken_names(self) -> set[str]:
+        if self._taken is None:
+            self._taken = {name.lower() for name in [*self.graph.nodes, *self._added]}
+        return self._taken
 
     def merge(self, duplicate: str, survivor: str, alias_type: int | None = None, lemma: str = "") -> None:
         """Let every use of `duplicate` use `survivor`.
@@ -51,7 +84,7 @@ class Rewriter:
                 two does not exist.
         """
         graph = self.graph
-        self._require(duplicate, survivor)
+        self._require(duplicate, *(() if survivor in self._added else (survivor,)))
         if survivor in self.forward or duplicate in self.forward or duplicate == survivor:
             raise GraphError(f"cannot merge {duplicate!r} into {survivor!r}: one of them is merged already")
         if duplicate in graph.frozen or duplicate in graph.arguments:
@@ -103,13 +136,15 @@ class Rewriter:
 
     def finish(self) -> Graph:
         """The graph with all edits carried out; the graph itself where there was none."""
-        if not (self.forward or self._removed or self._waits):
+        if not (self.forward or self._removed or self._waits or self._added):
             return self.graph
         forward, aliases, waits = self.forward, self._aliases, self._waits
         gone = self._removed.union(forward).difference(aliases)
         widened = self._widened_shapes()
         nodes: dict[str, Node] = {}
         for name, node in self.graph.nodes.items():
+            for new in self._places.get(name, ()):
+                nodes[new] = self._redirected(self._added[new])
             if name in gone:
                 continue
             if name in aliases:
@@ -179,7 +214,8 @@ class Rewriter:
         return {
             survivor
             for duplicate, survivor in self.forward.items()
-            if "_output_shapes" in nodes[survivor].attrs
+            if survivor in nodes
+            and "_output_shapes" in nodes[survivor].attrs
             and nodes[survivor].attrs["_output_shapes"] != nodes[duplicate].attrs.get("_output_shapes")
         }
 

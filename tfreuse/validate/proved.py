@@ -11,6 +11,7 @@ from tfreuse.ir.graph import Module
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
+from tfreuse.pipeline.sharing import SELECTION
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
 from tfreuse.validate.touches import Touches
@@ -72,7 +73,8 @@ def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma] | Non
     merges = [edit for edit in found.journal if edit.kind in ("merge", "alias")]
     laws = lemmas or {}
     by_law = {edit.node: laws[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in laws}
-    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law)
+    selections = frozenset(edit.node for edit in merges if edit.lemma == SELECTION and edit.node not in by_law)
+    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law, selections)
 
 
 def _remark(graph: str, refusal: Refusal) -> Remark:

@@ -29,7 +29,8 @@ from tfreuse.ir.order import check_graph, topological
 from tfreuse.ir.text import print_node
 from tfreuse.ops.registry import Ops
 from tfreuse.validate.orders import Orders
-from tfreuse.validate.touches import READ, UNIQUE, Touches
+from tfreuse.validate.selections import Selections
+from tfreuse.validate.touches import PURE, READ, UNIQUE, Touches
 
 _SILENT = frozenset({"_output_shapes", "_class", "_has_manual_control_dependencies"})
 """Attributes that say nothing about values (static shapes, where a node is placed, how it was traced)."""
@@ -45,6 +46,8 @@ class Witness(NamedTuple):
     stands_for: Mapping[str, str]
     equal: Mapping[str, str]
     lemmas: Mapping[str, Callable[[Graph, str], Value | None]] = {}
+    selections: frozenset[str] = frozenset()
+    """Nodes whose stand-in is new, and said to be the same by the lemma that `tfreuse.validate.selections` checks."""
 
 
 class Refusal(NamedTuple):
@@ -76,6 +79,8 @@ class _Proof:
         self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
         self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         self._lemmas = witness.lemmas
+        self._selections = witness.selections
+        self._new = {name: node for name, node in after.nodes.items() if name not in before.nodes}
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
         for read, other in witness.equal.items():
@@ -96,6 +101,8 @@ class _Proof:
         """What is wrong; the proof stands if nothing is."""
         yield from self._interface()
         self._number()
+        yield from self._new_nodes()
+        self._number_new_nodes()
         yield from self._nodes_that_went()
         yield from self._nodes_that_stayed()
         yield from self._outputs()
@@ -160,6 +167,60 @@ class _Proof:
         filled = {**self._ops.defaults(node.op), **node.attrs}
         return {name: attr for name, attr in filled.items() if name not in _SILENT}
 
+    def _new_nodes(self) -> Iterator[Refusal]:
+        """Nodes that were added: functions of their operands, of the types that they say, which wait for nothing."""
+        for name, node in self._new.items():
+            schema = self._ops.schema(node.op)
+            if self._has_frames or schema is None or self._touches.kind(self._after, node) != PURE:
+                yield Refusal(name, f"{node.op} was not there before, and is no function of its operands alone")
+                continue
+            if node.name != name or node.controls or node.attrs.is_colocated or "_output_shapes" in node.attrs:
+                yield Refusal(name, "a new node says more than what it computes")
+            wanted = [kind for arg in schema.inputs for kind in arg.types(node.attrs, schema.defaults)]
+            if wanted != [self._type(value) for value in node.inputs]:
+                yield Refusal(name, f"{print_node(node)} takes other types than it says")
+        for name, node in self._after.nodes.items() if self._new else ():
+            for value in node.inputs:
+                if value.node in self._new and self._type(value) is None:
+                    yield Refusal(name, f"{value.node} has no output {value.port}")
+        for label, value in self._after.outputs:
+            if value.node in self._new and self._type(value) is None:
+                yield Refusal(value.node, f"output {label} is beyond its outputs")
+
+    def _type(self, value: Value) -> int | None:
+        node = self._after.nodes[value.node]
+        if node.op == "_Arg":
+            return node.attrs.value("T")  # type: ignore[no-any-return]
+        types = self._ops.output_types(node.op, node.attrs)
+        return types[value.port] if value.port < len(types) else None
+
+    def _number_new_nodes(self) -> None:
+        """New nodes get the class of a node that they stand for and are proved to be equal to; all others have none."""
+        if not self._new or not self._selections:
+            return
+        selections = Selections(
+            self._before,
+            self._after,
+            self._classes,
+            lambda name: self._kinds[name] == PURE,
+            lambda node: (node.op, node.device, frozenset(self._meaning(node).items())),
+        )
+        equal = [
+            (name, self._forward[name])
+            for name in self._order
+            if name in self._selections
+            and self._forward.get(name) in self._new
+            and selections.are_equal(name, self._forward[name])
+        ]
+        classes = dict(self._classes)
+        for name, stand_in in equal:
+            if stand_in not in classes:
+                classes[stand_in] = classes[name]
+            elif classes[stand_in] != classes[name]:  # two classes that turn out to be one
+                gone, kept = classes[name], classes[stand_in]
+                classes = {other: kept if number == gone else number for other, number in classes.items()}
+        self._classes = classes
+
     def _nodes_that_went(self) -> Iterator[Refusal]:
         before, after = self._before, self._after
         for name in self._order:
@@ -182,8 +243,8 @@ class _Proof:
             if old is node and name not in self._forward:
                 continue
             if old is None:
-                yield Refusal(name, "a node that was not there before")
-            elif node.op != old.op or name in self._forward:
+                continue  # what uses it asks whether it is equal to anything
+            if node.op != old.op or name in self._forward:
                 yield from self._alias(node, old)
             elif node.device != old.device or self._meaning(node) != self._meaning(old):
                 yield Refusal(name, f"{print_node(old)} became {print_node(node)}")
@@ -195,8 +256,7 @@ class _Proof:
                         yield Refusal(name, f"operand {index}: {self._differs(was.node, now.node).reason}")
                 if self._has_frames and self._waits(node) != self._waits(old):
                     yield Refusal(name, "among frames and branches, its control inputs say when it runs, and changed")
-            if old is not None:
-                yield from self._names_and_shapes(node, old)
+            yield from self._names_and_shapes(node, old)
 
     def _names_and_shapes(self, node: Node, old: Node) -> Iterator[Refusal]:
         """What says nothing about values, and still has to be true for the graph to be read again."""
@@ -238,7 +298,7 @@ class _Proof:
         work = [
             (source, name)
             for name, node in nodes.items()
-            if node.op != "_Arg" and self._kinds[name] == UNIQUE and self._touches.overwrites(node)
+            if node.op != "_Arg" and self._kinds.get(name) == UNIQUE and self._touches.overwrites(node)
             for source, _ in node.inputs
         ]
         shared = self._shared() if work else set()
@@ -254,8 +314,10 @@ class _Proof:
 
     def _shared(self) -> set[str]:
         """Nodes that stand for others, by the witness or by what uses them."""
-        found = set(self._forward.values())
-        pairs = [(self._before.nodes[name].inputs, node.inputs) for name, node in self._after.nodes.items()]
+        found = set(self._forward.values()).union(self._new)
+        found.update(value.node for node in self._new.values() for value in node.inputs)
+        nodes = self._before.nodes
+        pairs = [(nodes[name].inputs, node.inputs) for name, node in self._after.nodes.items() if name in nodes]
         pairs.append((tuple(v for _, v in self._before.outputs), tuple(v for _, v in self._after.outputs)))
         found.update(n.node for was, now in pairs if was != now for w, n in zip(was, now, strict=False) if w != n)
         return found

@@ -1,4 +1,4 @@
-"""Families of overlapping windows: which parts of which terms are computed once, and which values are cut out of them."""
+"""Families of overlapping windows: what parts of terms are computed once, and which values are cut out of them."""
 
 from __future__ import annotations
 

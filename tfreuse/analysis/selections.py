@@ -21,7 +21,7 @@ MAX_ROWS = 1 << 16
 
 
 class Index(NamedTuple):
-    """Where on one axis of the source the elements lie: `start`, and steps along some axes of the value, each from 0."""
+    """Where on an axis of the source the elements lie: `start`, and steps along some axes of the value, each from 0."""
 
     start: int
     along: tuple[tuple[int, Steps], ...] = ()
@@ -230,7 +230,7 @@ def joined(views: list[View], axis: int) -> View | None:
         if part.sizes[:axis] + part.sizes[axis + 1 :] != first.sizes[:axis] + first.sizes[axis + 1 :]:
             return None
     tables = []
-    for place, old in first.tables:
+    for place, _old in first.tables:
         others = [part.index_on(place) for part in parts]
         rest = [[pair for pair in other.along if pair[0] != axis] for other in others]
         if any(pairs != rest[0] for pairs in rest):

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from tfreuse.bridge.tensors import read_tensor
+from tfreuse.bridge.tensors import read_tensor, write_tensor
 from tfreuse.ir.attrs import Attr, Attrs, Func
 
 _LIST_FIELDS = ("s", "i", "f", "b", "type", "shape", "tensor", "func")
@@ -41,7 +41,7 @@ def read_attr(proto: Any) -> Attr:
 
 
 def write_attr(attr: Attr, proto: Any) -> None:
-    """Fill the empty `AttrValue` `proto` with `attr` (tensors are never written: a `Const` keeps its node)."""
+    """Fill the empty `AttrValue` `proto` with `attr`; a tensor only of whole bytes (`write_tensor`)."""
     kind, value = attr
     if kind == "list":
         proto.list.SetInParent()
@@ -55,7 +55,7 @@ def write_attr(attr: Attr, proto: Any) -> None:
     elif kind == "f":
         (proto.f,) = struct.unpack("<f", value)
     elif kind == "tensor":
-        raise ValueError("a constant's value is copied with its node, never written from the IR")
+        write_tensor(value, proto.tensor)
     elif kind != "none":
         setattr(proto, kind, value)
 

@@ -58,7 +58,7 @@ def read_function(
 
 def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everything: bool = False) -> None:
     """Edit `function`, from which `before` was read, so that it says `after`; name and arguments stay."""
-    ports = _Ports(function, ops)
+    ports = _Ports(function, ops, after)
     text_of = ports.print
     # The spelling of ports comes from the producers, so it is fixed before producers are dropped.
     texts = {value: text_of(value) for node in after.nodes.values() for value in node.inputs} if everything else {}
@@ -89,11 +89,15 @@ def _argument(arg: Any) -> Node:
 class _Ports:
     """Turns `node:output:index` into flat ports and back."""
 
-    def __init__(self, function: Any, ops: Ops) -> None:
+    def __init__(self, function: Any, ops: Ops, after: Graph | None = None) -> None:
         self._arguments = {arg.name for arg in function.signature.input_arg}
         self._protos = {proto.name: proto for proto in function.node_def}
         self._ops = ops
         self._ranges: dict[str, dict[str, tuple[int, int]]] = {}
+        for node in () if after is None else after.nodes.values():
+            schema = ops.schema(node.op)
+            if node.name not in self._protos and node.name not in self._arguments and schema is not None:
+                self._ranges[node.name] = schema.output_ranges(node.attrs)
 
     def parse(self, text: str) -> tuple[Value, ...]:
         """The values that an input names: one, or without an index all tensors of an output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning
+from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning, write_new
 from tfreuse.errors import GraphError, UnknownOpError
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.registry import Ops
@@ -40,7 +40,10 @@ def write_main(before: Graph, after: Graph, source: Any, target: Any, everything
 
 
 def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: Any, everything: bool = False) -> None:
-    """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line."""
+    """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line.
+
+    New nodes come last: both kinds of graphs may list nodes in any order.
+    """
     nodes = after.nodes
     left = [proto for proto in source if proto.name in nodes]
     if target is not source:
@@ -57,6 +60,9 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:
             write_meaning(new, old, proto)
+    for name, node in nodes.items():
+        if name not in before.nodes:
+            write_new(node, target.add(), text_of)
 
 
 def check_ops(nodes: Iterable[Node], ops: Ops) -> None:

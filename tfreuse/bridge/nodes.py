@@ -97,6 +97,16 @@ class NodeReader:
         return found
 
 
+def write_new(node: Node, proto: Any, text_of: Callable[[Value], str]) -> None:
+    """Fill the empty `NodeDef` `proto` with a node that a rewrite added."""
+    proto.name = node.name
+    proto.op = node.op
+    proto.device = node.device
+    proto.input.extend([text_of(value) for value in node.inputs] + [f"^{name}" for name in sorted(node.controls)])
+    for name, attr in node.attrs.items():
+        write_attr(attr, proto.attr[name])
+
+
 def write_inputs(node: Node, before: Node | None, proto: Any, text_of: Callable[[Value], str]) -> None:
     """Bring the inputs of the existing `NodeDef` `proto` in line with `node`; without `before`, spell all anew."""
     if before is None or node.controls != before.controls or not _one_text_each(proto, before, node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,23 @@ def read_tensor(proto: Any) -> Tensor | None:
     else:
         return None
     return Tensor(proto.dtype, shape, _trimmed(content, width))
+
+
+def write_tensor(tensor: Tensor, proto: Any) -> None:
+    """Fill the empty `TensorProto` `proto`; for constants that a rewrite made, so not for strings.
+
+    Raises:
+        ValueError: for strings, or a type whose elements have no fixed size.
+    """
+    width = dtypes.size_of(tensor.dtype)
+    if width is None or not isinstance(tensor.elements, bytes):
+        raise ValueError(f"a constant of type {dtypes.name_of(tensor.dtype)} cannot be written")
+    proto.dtype = tensor.dtype
+    proto.tensor_shape.SetInParent()
+    for size in tensor.shape:
+        proto.tensor_shape.dim.add().size = size
+    missing = math.prod(tensor.shape) - len(tensor.elements) // width
+    proto.tensor_content = tensor.elements + tensor.elements[-width:] * missing
 
 
 def _read_strings(values: list[bytes], count: int, shape: tuple[int, ...]) -> Tensor:

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any
 
 from tfreuse.analysis.effects import EFFECT, Effects, Summaries
+from tfreuse.bridge.create import create_operation
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN, ops_of, read_module
 from tfreuse.ir.graph import Graph, Module, Value
+from tfreuse.ir.order import topological
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.validate.proved import run_proved
@@ -28,6 +30,7 @@ class LiveGraph:
         self._must_run: Any = (
             graph.control_outputs if manager is None else getattr(manager, "ops_which_must_run", set())
         )
+        self._made: dict[str, Any] = {}
 
     def read(self) -> tuple[Module, Any]:
         """The graph and its functions as a module, and the op tables.
@@ -43,27 +46,41 @@ class LiveGraph:
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
-        """Rewire the operations that `after` changed; undone whole if one of the edits fails.
+        """Make the operations that `after` adds and rewire those that it changed; undone if one of the edits fails.
+        What was made stays then, and nothing uses it.
 
         A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it.
         """
         undo: list[Callable[[], None]] = []
         try:
+            self._create(before, after)
             for name, new in after.nodes.items():
-                old = before.nodes[name]
-                if new is old:
+                old = before.nodes.get(name)
+                if new is old or old is None:
                     continue
                 op = self.graph.get_operation_by_name(name)
                 self._move_inputs(op, old.inputs, new.inputs, undo)
                 controls = new.controls | old.controls if effects.kind(old) == EFFECT else new.controls
                 if controls != old.controls:
                     undo.append(self._control_setter(op, list(op.control_inputs)))
-                    self._control_setter(op, [self.graph.get_operation_by_name(c) for c in sorted(controls)])()
+                    self._control_setter(op, [self._find(c) for c in sorted(controls)])()
         except Exception:
             for step in reversed(undo):
                 step()
             raise
         self._set_must_run(before, after)
+
+    def _create(self, before: Graph, after: Graph) -> None:
+        for name in topological(after) if len(after.nodes.keys() - before.nodes.keys()) else ():
+            if name not in before.nodes:
+                node = after.nodes[name]
+                inputs = [self._find(value.node).outputs[value.port] for value in node.inputs]
+                self._made[name] = create_operation(self.graph, node, inputs)
+
+    def _find(self, name: str) -> Any:
+        """The operation of a node, by the name that the plan has for it."""
+        made = self._made.get(name)
+        return self.graph.get_operation_by_name(name) if made is None else made
 
     def _move_inputs(
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
@@ -72,7 +89,7 @@ class LiveGraph:
             if was != value:
                 tensor = op.inputs[index]
                 undo.append(partial(op._update_input, index, tensor))
-                op._update_input(index, self.graph.get_operation_by_name(value.node).outputs[value.port])
+                op._update_input(index, self._find(value.node).outputs[value.port])
 
     def _control_setter(self, op: Any, controls: list[Any]) -> Callable[[], None]:
         def set_controls() -> None:
@@ -84,7 +101,7 @@ class LiveGraph:
     def _set_must_run(self, before: Graph, after: Graph) -> None:
         """Let survivors take the places of disconnected operations among those that must run."""
         was, now = ([name for _, name in graph.control_outputs] for graph in (before, after))
-        find = self.graph.get_operation_by_name
+        find = self._find
         if isinstance(self._must_run, list):
             self._must_run[:] = map(find, now)
         else:

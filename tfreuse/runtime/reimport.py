@@ -81,7 +81,10 @@ def _carry(old: Any, new: Any) -> None:
     """Static shapes set from Python, handle data, gradients of calls, called functions and Python functions."""
     from tensorflow.python.ops.handle_data_util import copy_handle_data
 
+    names = {op.name for op in old.get_operations()}
     for op in new.get_operations():
+        if op.name not in names:  # a rewrite added it
+            continue
         source = old.get_operation_by_name(op.name)
         if op.type != source.type:  # an alias that took a duplicate's name
             continue

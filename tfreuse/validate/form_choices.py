@@ -60,7 +60,7 @@ def _strided(node: Node, port: int, forms: list[Form | None], numbers: _Lists, s
     bits = {
         key: int(node.attrs.value(f"{key}_mask", 0)) for key in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
     }
-    if bin(bits["ellipsis"]).count("1") > 1:
+    if bits["ellipsis"].bit_count() > 1:
         return None
     plain = [n for n in range(len(begin)) if not (bits["ellipsis"] | bits["new_axis"]) >> n & 1]
     found: Form | None = form

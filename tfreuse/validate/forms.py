@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 Numbers = range | tuple[int, ...] | str
 """Numbers along one axis, the first of them 0. A text stands for 0, 1, 2 and so on to the end of an axis whose length
@@ -176,7 +176,7 @@ def _runs(old: list[int], new: list[int]) -> list[tuple[tuple[int, int], tuple[i
         return None
     if cuts[-1] != (len(old), len(new)):
         cuts.append((len(old), len(new)))
-    return [((a, c), (b, d)) for (a, b), (c, d) in zip(cuts, cuts[1:], strict=False)]
+    return [((a, c), (b, d)) for (a, b), (c, d) in pairwise(cuts)]
 
 
 def _one_run(form: Form, start: int, count: int, sizes: list[int]) -> Form | None:

@@ -13,6 +13,8 @@ from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
 
+_SHAPES = "_output_shapes"
+
 
 def read_function(
     function: Any,
@@ -26,7 +28,10 @@ def read_function(
         UnknownOpError: if an op is not registered.
         GraphError: if the body contradicts itself.
     """
-    arguments = {arg.name: _argument(arg) for arg in function.signature.input_arg}
+    arguments = {
+        arg.name: _argument(arg, function.arg_attr[index].attr if index in function.arg_attr else {})
+        for index, arg in enumerate(function.signature.input_arg)
+    }
     ports = _Ports(function, ops)
     nodes = (reader or NodeReader()).read(function.node_def, ports.parse)
     check_ops(nodes.values(), ops)
@@ -82,8 +87,12 @@ def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everyth
         function.signature.control_output.extend(label for label, _ in after.control_outputs if label in listed)
 
 
-def _argument(arg: Any) -> Node:
-    return Node(arg.name, ARGUMENT_OP, attrs=Attrs({"T": Attr("type", arg.type)}))
+def _argument(arg: Any, said: Any) -> Node:
+    """An argument, with the static shape that is said of it."""
+    attrs = {"T": Attr("type", arg.type)}
+    if _SHAPES in said:
+        attrs[_SHAPES] = read_attr(said[_SHAPES])
+    return Node(arg.name, ARGUMENT_OP, attrs=Attrs(attrs))
 
 
 class _Ports:

@@ -48,16 +48,10 @@ class ShareOverlap(Pass):
     def profitable(self, context: Context, candidate: tuple[Families, Family]) -> Remark | None:
         """Refuses what takes more memory than allowed; that each union is smaller than its windows is known."""
         families, family = candidate
-        costs = [families.cost(unit) for unit in family.units]
-        cut = families.exit_bytes(family)
-        together = [cost.bytes for cost, _ in costs]
-        union = [cost.bytes for _, cost in costs]
-        if cut is None or None in together or None in union:
-            return None
-        before, after = sum(filter(None, together)), sum(filter(None, union)) + cut
+        before, after, unit = families.memory(family)
         if after <= self.max_growth * before:
             return None
-        return context.remark("overlap-memory", family.nodes, f"{after} bytes in place of {before}")
+        return context.remark("overlap-memory", family.nodes, f"{after} {unit} in place of {before}")
 
     def apply(self, context: Context, candidate: tuple[Families, Family], rewriter: Rewriter) -> None:
         """Compute the union, and cut the windows' results out of it."""

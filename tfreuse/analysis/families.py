@@ -205,16 +205,18 @@ class Families:
         )
         return together, Cost(multiply_adds, size, together.per_example)
 
-    def exit_bytes(self, family: Family) -> int | None:
-        """Bytes of the values that are cut out."""
+    def memory(self, family: Family) -> tuple[int, int, str]:
+        """What the results of the windows' nodes take, and those of the union and the cuts, in bytes; where a shape is
+        not known, in elements along the axes that are selected."""
         graph, shape_of = self.lanes.graph, self.lanes.shape_of
-        total = 0
-        for name, _ in family.exits:
-            size = cost_of(graph.nodes[name], shape_of, self._ops).bytes
-            if size is None:
-                return None
-            total += size
-        return total
+        costs = [self.cost(unit) for unit in family.units]
+        cuts = [cost_of(graph.nodes[name], shape_of, self._ops).bytes for name, _ in family.exits]
+        together, union = [cost.bytes for cost, _ in costs], [cost.bytes for _, cost in costs]
+        if None not in together and None not in cuts:
+            return sum(filter(None, together)), sum(filter(None, union)) + sum(filter(None, cuts)), "bytes"
+        rows = sum(prod(length for _, length in unit.crops) for unit in family.units)
+        rows += sum(_rows(self.lanes.views[Value(name)]) for name, _ in family.exits)
+        return sum(unit.rows for unit in family.units), rows, "elements on the axes that are selected"
 
 
 def _rows(view: View) -> int:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from tfreuse.analysis.congruence import Congruence
 from tfreuse.analysis.effects import PURE
 from tfreuse.analysis.receptive import Window
-from tfreuse.analysis.receptive_ops import ROW, TRAILING, WHOLE, Refusal, axes_of
+from tfreuse.analysis.receptive_ops import ROW, SHAPE_KEEPING, TRAILING, WHOLE, AxisKind, Refusal, axes_of
 from tfreuse.analysis.selecting import SELECTING, SOURCES, groups_of, rearranged, selected
-from tfreuse.analysis.selections import View, everything, index
+from tfreuse.analysis.selections import View, everything, index, take
 from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.analysis.terms import Link, Operand, Terms, Use
 from tfreuse.ir.attrs import GRADIENT
@@ -184,7 +184,7 @@ class Lanes:
             self.computed.setdefault(term.number, []).append(node.name)
 
     def _elementwise(self, node: Node) -> _Found:
-        views = [self.views.get(value) for value in node.inputs]
+        views = _levelled([self.views.get(value) for value in node.inputs])
         first = next(view for view in views if view is not None)
         sizes = list(self.terms.all[first.term].sizes)
         operands: list[Operand] = []
@@ -254,14 +254,11 @@ class Lanes:
         if len(kinds) != len(view.sizes):
             return Refusal("overlap-cross-row", f"{node.op} takes another rank")
         is_trailing = node.op in TRAILING or kinds == (*(ROW,) * (len(kinds) - 1), WHOLE)
-        if is_trailing and node.op != "MatMul" and view.rank > 1 and view.whole[-1] == view.rank - 1:
-            result = self._term_sizes(node, view, view.rank)
-        else:
+        if not is_trailing or node.op == "MatMul" or view.rank < 2 or view.whole[-1] != view.rank - 1:
             lifted = self._aligned(view)
             if lifted is None:
                 return Refusal("overlap-cross-row", f"{node.op} takes selections along other axes than it works on")
             view = lifted
-            result = self._term_sizes(node, view, view.rank)
         links: list[Link | None] = [Link(axis) for axis in range(view.rank)]
         for axis, kind in enumerate(kinds):
             if kind == WHOLE and view.whole[axis] is None:
@@ -271,21 +268,28 @@ class Lanes:
                 if isinstance(moved, Refusal):
                     return moved
                 view, links[axis] = moved
-        sizes = self.shape_of(Value(node.name))
-        known = tuple(-1 if sizes is None or place is None else sizes[axis] for axis, place in enumerate(view.whole))
-        shaped = tuple(size if view.whole[axis] is None else known[axis] for axis, size in enumerate(view.sizes))
-        view = View(view.term, shaped, view.whole, view.tables)
-        use = Use(view.term, tuple(links))
-        return view, (use, *others[0]), (use, *others[1]), result
-
-    def _term_sizes(self, node: Node, view: View, rank: int) -> tuple[int, ...]:
-        """The lengths of the result's axes that are taken whole, as the graph states them."""
-        shape = self.shape_of(Value(node.name))
-        sizes = [-1] * rank
+        shaped = tuple(
+            size if view.whole[axis] is None else self._length(node, axis, kinds[axis], size)
+            for axis, size in enumerate(view.sizes)
+        )
+        sizes = [-1] * view.rank
         for axis, source in enumerate(view.whole):
-            if source is not None and shape is not None and len(shape) == len(view.whole):
-                sizes[source] = shape[axis]
-        return tuple(sizes)
+            if source is not None:
+                sizes[source] = shaped[axis]
+        use = Use(view.term, tuple(links))
+        return View(view.term, shaped, view.whole, view.tables), (use, *others[0]), (use, *others[1]), tuple(sizes)
+
+    def _length(self, node: Node, axis: int, kind: AxisKind, size: int) -> int:
+        """The length of an axis of the result that is taken whole, -1 where it is not known."""
+        stated = self.shape_of(Value(node.name))
+        if stated is not None and stated[axis] >= 0:
+            return stated[axis]
+        if isinstance(kind, Window):
+            return kind.result_length(size) if size > 0 else -1
+        if kind == ROW or node.op in SHAPE_KEEPING:
+            return size
+        taps = self.shape_of(node.inputs[1]) if node.op in ("Conv2D", "Conv3D") else None
+        return -1 if taps is None else taps[-1]
 
     def _reduced(self, node: Node) -> _Found:
         others = self._others(node)
@@ -411,6 +415,21 @@ def _alike(one: View, other: View) -> bool:
     """Whether two selections differ in nothing but where they start."""
     mine, theirs = dict(one.tables), dict(other.tables)
     return mine.keys() == theirs.keys() and all(mine[axis].along == theirs[axis].along for axis in mine)
+
+
+def _levelled(views: list[View | None]) -> list[View | None]:
+    """Operands of one shape, with an axis that is selected in one of them told as selected in all."""
+    known = [view for view in views if view is not None]
+    if len({view.sizes for view in known}) != 1:
+        return views
+    axes = [axis for axis in range(len(known[0].sizes)) if any(view.whole[axis] is None for view in known)]
+    levelled = list(views)
+    for number in range(len(views)):
+        for axis in axes:
+            old = levelled[number]
+            if old is not None and old.whole[axis] is not None and old.sizes[axis] > 0:
+                levelled[number] = take(old, axis, range(old.sizes[axis])) or old
+    return levelled
 
 
 def _through_window(node: Node, view: View, axis: int, window: Window) -> tuple[View, Link] | Refusal:

@@ -30,8 +30,8 @@ class Refusal(NamedTuple):
 _NORMALISATIONS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 _CONVOLUTIONS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative"})
 _POOLINGS = frozenset({"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"})
-RANKED = _NORMALISATIONS | _CONVOLUTIONS | _POOLINGS | {"MatMul", "BiasAdd"}
-"""Ops for which the places of the axes count, from the first one."""
+SHAPE_KEEPING = _NORMALISATIONS | {"BiasAdd", "Softmax", "LogSoftmax", "AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"}
+"""Ops that keep the length of an axis that they need whole."""
 TRAILING = frozenset({"Softmax", "LogSoftmax", "BatchMatMul", "BatchMatMulV2"})
 """Ops that need the whole last axis, and are row-wise on those before, however many."""
 

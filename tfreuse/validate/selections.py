@@ -192,9 +192,10 @@ class Selections:
         kinds: list[Kind] = [ROW] * rank
         parts: list[Hashable] = []
         for value, form in zip(node.inputs, forms, strict=True):
-            apart = None if form is None else _apart(first, form)
-            if form is not None and apart is not None:
-                parts.append(("term", form.term, apart))
+            beside = None if form is None else _beside(first, form)
+            if form is not None and beside is not None:
+                found, first = beside
+                parts.append(("term", form.term, found))
                 continue
             known = self._others([value])
             shape = self._shape(value)
@@ -244,8 +245,7 @@ class Selections:
             wholes.append(axis)
             for along in alongs:
                 along.pop(axis, None)
-        stated = self._shape(Value(node.name))
-        fresh = tuple(None if stated is None or stated[axis] < 0 else stated[axis] for axis in wholes) if keeps else ()
+        fresh = tuple(self._length(node, axis, form.lengths[axis]) for axis in wholes) if keeps else ()
         term = self._terms.number(tuple(key), fresh)
         places = [place(at.constant, along) for at, along in zip(form.places, alongs, strict=True)]
         for number, axis in enumerate(wholes):
@@ -253,6 +253,18 @@ class Selections:
             if keeps:
                 places.append(_run_of(axis, lengths[axis], f"new axis {number} of term {term}"))
         return Form(term, tuple(lengths), tuple(places))
+
+    def _length(self, node: Node, axis: int, old: int | None) -> int | None:
+        """The length that an op gives to an axis that it takes whole; None where that is not known."""
+        stated = self._shape(Value(node.name))
+        if stated is not None and stated[axis] >= 0:
+            return stated[axis]
+        if node.op in UNARY or node.op in BINARY or node.op in ("BiasAdd", "Softmax", "LogSoftmax"):
+            return old
+        taps = self._shape(node.inputs[1]) if node.op in ("Conv2D", "Conv3D") else None
+        channel = 1 if node.attrs.value("data_format", b"").startswith(b"NC") else -1
+        is_channel = taps is not None and axis == channel % len(taps)
+        return taps[-1] if taps is not None and is_channel and taps[-1] >= 0 else None
 
 
 def _run_of(axis: int, length: int | None, name: str) -> Place:
@@ -264,13 +276,26 @@ def _whole(term: int, lengths: tuple[int | None, ...]) -> Form:
     return Form(term, lengths, tuple(places))
 
 
-def _apart(one: Form, other: Form) -> tuple[int, ...] | None:
-    """By how much the coordinates of two forms of one shape lie apart; None if that differs from element to element."""
-    if one.lengths != other.lengths or len(one.places) != len(other.places):
+def _beside(one: Form, other: Form) -> tuple[tuple[tuple[int, int], ...], Form] | None:
+    """The coordinates of a second operand of one shape, each as one of the first's and how far it lies from that.
+
+    Those that move as none of the first's does are added to it. None if the shapes may differ.
+    """
+    if one.lengths != other.lengths:
         return None
-    if any(mine.along != theirs.along for mine, theirs in zip(one.places, other.places, strict=True)):
-        return None
-    return tuple(theirs.constant - mine.constant for mine, theirs in zip(one.places, other.places, strict=True))
+    for axis, length in enumerate(one.lengths):
+        names = [{numbers for _, numbers in form.along(axis) if isinstance(numbers, str)} for form in (one, other)]
+        if length is None and (names[0] != names[1] or not names[0]):
+            return None  # two lengths that nobody knows: the shorter may be repeated
+    places, found = list(one.places), []
+    for number, at in enumerate(other.places):
+        alike = [index for index, place in enumerate(places) if place.along == at.along]
+        if not alike:
+            alike = [len(places)]
+            places.append(at)
+        index = number if number in alike else alike[0]
+        found.append((index, at.constant - places[index].constant))
+    return tuple(found), Form(one.term, one.lengths, tuple(places))
 
 
 def _agree(form: Form, stated: Shape | None) -> bool:

@@ -13,6 +13,7 @@ from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
 from tfreuse.pipeline.sharing import SELECTION
 from tfreuse.pipeline.text import Pipeline
+from tfreuse.remarks.catalogue import PASSED
 from tfreuse.remarks.remark import Remark
 from tfreuse.validate.touches import Touches
 from tfreuse.validate.translation import Refusal, Witness, prove
@@ -61,6 +62,9 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
         if raise_failures:
             raise error
         result.failures.append(error)
+        undone = [remark for remark in result.remarks.items if remark.function == name and remark.kind == PASSED]
+        for remark in undone:
+            del result.remarks.items[remark]
         result.remarks.add(_remark(name, refusal))
         result.graphs[name] = GraphResult(found.before, found.before, [])
         graphs[name] = found.before

@@ -14,10 +14,10 @@ from tfreuse.pipeline.registry import find_pass
 PRESETS: dict[str, str] = {
     "exact": "dedupe-reads,cse,dedupe-constants,dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,dce",
+    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also
-passes that may round differently."""
+passes that may round differently, and merges what these made equal."""
 
 _STEP = re.compile(r"\s*([a-z][a-z0-9-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
 

@@ -12,8 +12,9 @@ class Windows(NamedTuple):
     """Windows of one value that overlap.
 
     `crops` has a (start, length) for each of `axes` of the node `source`, in elements, once for each different window;
-    `total` is how many there are with repetitions. `lengths` are those of the axes, -1 where unknown. `overlap` says how often each element of the
-    union was computed, on average; `multiply_adds` what the windows took together and what the union takes.
+    `total` is how many there are with repetitions. `lengths` are those of the axes, -1 where unknown. `overlap` says
+    how often each element of the union was computed, on average; `multiply_adds` what the windows took together and
+    what the union takes.
     """
 
     source: str

@@ -67,7 +67,7 @@ def _functions(result: Result) -> list[dict[str, Any]]:
     entries = []
     for name, graph in result.graphs.items():
         merges = [edit for edit in graph.journal if edit.kind in ("merge", "alias")]
-        forward = {edit.node: edit.other for edit in merges if edit.other in graph.before.nodes}
+        forward = {edit.node: edit.other for edit in merges if {edit.node, edit.other} <= graph.before.nodes.keys()}
         remarks = [remark for remark in result.remarks.items if remark.function == name]
         entries.append(
             function_entry(

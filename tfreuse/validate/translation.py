@@ -96,6 +96,8 @@ class _Proof:
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)
         self._classes: dict[str, int] = {}
+        self._known: dict[Hashable, int] = {}
+        self._by_meaning: dict[Hashable, int] = {}
 
     def refusals(self) -> Iterator[Refusal]:
         """What is wrong; the proof stands if nothing is."""
@@ -125,9 +127,8 @@ class _Proof:
     def _number(self) -> None:
         """A class for every node before."""
         classes, kinds, nodes = self._classes, self._kinds, self._before.nodes
-        known: dict[Hashable, int] = {}
+        known, by_meaning = self._known, self._by_meaning
         meanings: dict[tuple[str, str, int], int] = {}
-        by_meaning: dict[Hashable, int] = {}
         for name in self._order:
             node = nodes[name]
             own = len(classes) << _PORT_BITS
@@ -195,8 +196,9 @@ class _Proof:
         return types[value.port] if value.port < len(types) else None
 
     def _number_new_nodes(self) -> None:
-        """New nodes get the class of a node that they stand for and are proved to be equal to; all others have none."""
-        if not self._new or not self._selections:
+        """A class for every new node: that of what it stands for, if they are proved to be equal, else as for nodes
+        before."""
+        if not self._new:
             return
         selections = Selections(
             self._before,
@@ -209,7 +211,7 @@ class _Proof:
             (name, self._forward[name])
             for name in self._order
             if name in self._selections
-            and self._forward.get(name) in self._new
+            and self._forward.get(name) in self._after.nodes
             and selections.are_equal(name, self._forward[name])
         ]
         classes = dict(self._classes)
@@ -219,6 +221,16 @@ class _Proof:
             elif classes[stand_in] != classes[name]:  # two classes that turn out to be one
                 gone, kept = classes[name], classes[stand_in]
                 classes = {other: kept if number == gone else number for other, number in classes.items()}
+        for name in topological(self._after):
+            if name in classes or any(source not in classes for source, _ in self._new[name].inputs):
+                continue
+            node = self._new[name]
+            full = (node.op, node.device, frozenset(self._meaning(node).items()))
+            meaning = self._by_meaning.setdefault(full, len(self._by_meaning))
+            operands = [classes[source] + port for source, port in node.inputs]
+            if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
+                operands.reverse()
+            classes[name] = self._known.setdefault((meaning, *operands), len(classes) << _PORT_BITS)
         self._classes = classes
 
     def _nodes_that_went(self) -> Iterator[Refusal]:

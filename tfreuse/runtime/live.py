@@ -122,7 +122,10 @@ def with_outputs(module: Module, func_graph: Any, outputs: Iterable[Any], must_r
         return module
 
     def shape_of(value: Value) -> tuple[int, ...] | None:
-        shape = func_graph.get_operation_by_name(value.node).outputs[value.port].shape
+        try:
+            shape = func_graph.get_operation_by_name(value.node).outputs[value.port].shape
+        except KeyError:  # a pass has added the node
+            return None
         return None if shape.rank is None else tuple(-1 if size is None else size for size in shape.as_list())
 
     values = tuple((str(index), Value(tensor.op.name, tensor.value_index)) for index, tensor in enumerate(outputs))

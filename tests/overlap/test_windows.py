@@ -103,4 +103,15 @@ def test_hulls_and_clusters() -> None:
     assert hull([(3, 4), (0, 2)]) == (0, 7)
     assert clusters([((0, 8),), ((20, 8),), ((4, 8),), ((24, 1),)]) == [[0, 2], [1, 3]]
     assert clusters([((0, 8),), ((8, 8),)]) == [[0], [1]]
+    assert clusters([]) == []
+    many = [((start, 3), (start % 7, 2)) for start in range(0, 300, 2)]
+    joined: list[set[int]] = []
+    for place, box in enumerate(many):
+        meets = [
+            group
+            for group in joined
+            if any(abs(box[0][0] - many[o][0][0]) < 3 and abs(box[1][0] - many[o][1][0]) < 2 for o in group)
+        ]
+        joined = [group for group in joined if group not in meets] + [{place}.union(*meets)]
+    assert sorted(map(sorted, joined)) == clusters(many)
     assert clusters([((0, 4), (0, 4)), ((3, 4), (4, 4)), ((3, 4), (3, 4))]) == [[0, 1, 2]]

@@ -87,13 +87,21 @@ def hull(crops: list[Crop]) -> Crop:
 def clusters(boxes: list[tuple[Crop, ...]]) -> list[list[int]]:
     """Indices of boxes (a crop for each axis), grouped: two that overlap are in one group, and so on from one to the
     next. Boxes that only touch have no work in common."""
-    groups: list[list[int]] = []
-    order = sorted(range(len(boxes)), key=lambda index: boxes[index])
-    for index in order:
-        joined = [group for group in groups if any(_overlap(boxes[index], boxes[other]) for other in group)]
-        merged = sorted([index, *(other for group in joined for other in group)])
-        groups = [group for group in groups if group not in joined] + [merged]
-    return sorted(groups)
+    done: list[list[int]] = []
+    near: list[tuple[int, list[int]]] = []  # where a group ends on the first axis, and its members
+    for index in sorted(range(len(boxes)), key=lambda index: boxes[index]):
+        start, length = boxes[index][0] if boxes[index] else (0, 1)
+        end, members = start + length, [index]
+        apart: list[tuple[int, list[int]]] = []
+        for last, group in near:
+            if last <= start:  # whatever comes later starts behind it as well
+                done.append(group)
+            elif any(_overlap(boxes[index], boxes[other]) for other in reversed(group)):
+                end, members = max(end, last), members + group
+            else:
+                apart.append((last, group))
+        near = [*apart, (end, sorted(members))]
+    return sorted([*done, *(group for _, group in near)])
 
 
 def _overlap(one: tuple[Crop, ...], other: tuple[Crop, ...]) -> bool:

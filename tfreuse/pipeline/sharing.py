@@ -34,10 +34,15 @@ class Sharing:
     def apply(self) -> None:
         """Share the family."""
         graph = self._rewriter.graph
+        taken: set[str] = set()
         for name, unit in self._family.exits:
             view = self._families.lanes.views[Value(name)]
             value = self._cut(name, view, unit)
             node = graph.nodes[name]
+            if value.node in taken:
+                # Two equal nodes may stay apart for their users' sake (docs/adr/0005); that is not for this pass to say.
+                value = self._add("Identity", (value,), {"T": self._type(value)}, node, f"{name}/again")
+            taken.add(value.node)
             alias = self._ops.output_types(node.op, node.attrs)[0] if name in graph.kept else None
             self._rewriter.merge(name, value.node, alias, lemma=SELECTION)
 

@@ -183,7 +183,7 @@ def _reduced(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
 
 def _averaged(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
     """The additions of one window, and a division."""
-    return counts[0] + prod(node.attrs.value("ksize")[1])
+    return counts[0] + int(prod(node.attrs.value("ksize")[1]))
 
 
 _MOVES = (

@@ -83,11 +83,12 @@ def test_a_nan_equals_itself() -> None:
     assert struct.pack("<f", written.f) == struct.pack("<f", proto.f)
 
 
-def test_a_tensor_is_written_with_its_value() -> None:
-    read = read_attr(parse("tensor { dtype: DT_FLOAT tensor_shape {} float_val: 1 }"))
-    written = attr_value_pb2.AttrValue()
-    write_attr(read, written)
-    assert read_attr(written) == read
+def test_a_tensor_is_written_such_that_it_reads_the_same() -> None:
+    for text in ("tensor_shape {} float_val: 1", "tensor_shape { dim { size: 5 } } float_val: [1, 2]"):
+        read = read_attr(parse(f"tensor {{ dtype: DT_FLOAT {text} }}"))
+        written = attr_value_pb2.AttrValue()
+        write_attr(read, written)
+        assert read_attr(written) == read
 
 
 def test_tensors_in_lists_are_compared() -> None:

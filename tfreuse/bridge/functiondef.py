@@ -13,7 +13,7 @@ from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
 
-_SAID_OF_ARGUMENTS = frozenset({"_user_specified_name", "_output_shapes"})
+_SAID_OF_ARGUMENTS = frozenset({"_user_specified_name"})
 
 
 def read_function(
@@ -91,7 +91,7 @@ def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everyth
 
 
 def _argument(arg: Any, attrs: Any) -> Node:
-    """An argument with what its attributes say beside how it is called and shaped."""
+    """An argument with what its attributes say, its static shape among it, beside how it is called."""
     said = {name: read_attr(value) for name, value in attrs.items() if name not in _SAID_OF_ARGUMENTS}
     return Node(arg.name, ARGUMENT_OP, attrs=Attrs({**said, "T": Attr("type", arg.type)}))
 

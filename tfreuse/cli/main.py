@@ -37,7 +37,8 @@ Source = Annotated[str, typer.Argument(metavar="SRC", help="A SavedModel folder,
 Target = Annotated[str | None, typer.Argument(metavar="DST", help="What to write; not needed with --dry-run.")]
 Pipe = Annotated[str | None, typer.Option("--pipeline", help="Passes, for example dedupe-reads,cse{ops=Conv2D},dce.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="A named pipeline: exact (everything bitwise; the default) or conv.")
+    str | None,
+    typer.Option("--preset", help="A named pipeline: exact (all that is bitwise; the default), conv or fast."),
 ]
 Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with these tags, separated by commas.")]
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]

@@ -15,6 +15,7 @@ BUILTIN = (
     "dedupe-reads",
     "cse",
     "dedupe-constants",
+    "share-overlap",
     "dce",
     "drop-orphans",
     "strip-shapes",

@@ -47,6 +47,8 @@ class Rewriter:
         self._values: dict[Value, Value] = dict(earlier._values) if earlier else {}
         self._ends: dict[str, Node] = dict(earlier._ends) if earlier else {}
 
+        self._taken: set[str] | None = None
+
     @property
     def added(self) -> Mapping[str, Node]:
         """The new nodes by name, as they were handed over, and what stands in the place of calls that gave way."""
@@ -67,6 +69,22 @@ class Rewriter:
         self._require(*[source for source, _ in node.inputs], *sorted(node.controls))
         self._added[node.name] = (node, before)
         self.journal.append(Edit("add", node.name, "", self._by))
+
+    def fresh_name(self, wanted: str) -> str:
+        """`wanted`, or with a number behind it where that name is taken; upper and lower case count as one, as they
+        do for TensorFlow's own names."""
+        taken = self._taken_names()
+        name, number = wanted, 0
+        while name.lower() in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name.lower())
+        return name
+
+    def _taken_names(self) -> set[str]:
+        if self._taken is None:
+            self._taken = {name.lower() for name in [*self.graph.nodes, *self._added]}
+        return self._taken
 
     def merge(self, duplicate: str, survivor: str, alias_type: int | None = None, lemma: str = "") -> None:
         """Let every use of `duplicate` use `survivor`.
@@ -255,7 +273,8 @@ class Rewriter:
         return {
             survivor
             for duplicate, survivor in self.forward.items()
-            if "_output_shapes" in nodes[survivor].attrs
+            if survivor in nodes
+            and "_output_shapes" in nodes[survivor].attrs
             and nodes[survivor].attrs["_output_shapes"] != nodes[duplicate].attrs.get("_output_shapes")
         }
 

@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfreuse.remarks.catalogue import CATALOGUE
 
 
+class Windows(NamedTuple):
+    """Windows of one value that overlap.
+
+    `crops` has a (start, length) for each of `axes` of the node `source`, in elements, once for each different window;
+    `total` is how many there are with repetitions. `lengths` are those of the axes, -1 where unknown. `overlap` says
+    how often each element of the union was computed, on average; `multiply_adds` what the windows took together and
+    what the union takes.
+    """
+
+    source: str
+    axes: tuple[int, ...]
+    lengths: tuple[int, ...]
+    crops: tuple[tuple[tuple[int, int], ...], ...]
+    total: int
+    overlap: float
+    multiply_adds: tuple[int, int] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The windows as the report writes them."""
+        before, after = self.multiply_adds or (None, None)
+        return {
+            "source": self.source,
+            "axes": [
+                {"axis": axis, "length": None if length < 0 else length}
+                for axis, length in zip(self.axes, self.lengths, strict=True)
+            ],
+            "windows": [[list(crop) for crop in crops] for crops in self.crops],
+            "count": self.total,
+            "overlap": self.overlap,
+            "multiply_adds": {"before": before, "after": after},
+        }
+
+
 @dataclass(frozen=True)
 class Remark:
-    """`id` is a key of the catalogue; `nodes` are the nodes concerned; `field` is what differed, if anything did."""
+    """`id` is a key of the catalogue; `nodes` are the nodes concerned; `field` is what differed, if anything did;
+    `windows` are those of a family that was shared."""
 
     id: str
     function: str
@@ -18,6 +52,7 @@ class Remark:
     detail: str = ""
     field: str = ""
     by: str = ""
+    windows: Windows | None = None
 
     def __post_init__(self) -> None:
         if self.id not in CATALOGUE:

@@ -60,6 +60,7 @@ def function_entry(
         "ops": {"before": _histogram(before), "after": _histogram(after)},
         "memory": _memory(before, after, ops),
         "regions": regions,
+        "families": [remark.windows.to_dict() for remark in remarks if remark.windows is not None],
         "missed": missed,
         "missed_count": len(misses) + sum(remark.kind == "missed" for remark in remarks),
     }
@@ -68,20 +69,22 @@ def function_entry(
 def totals(functions: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums over the functions; multiply-adds and bytes are of what could be counted."""
     regions = [region for function in functions for region in function["regions"]]
+    families = [family for function in functions for family in function["families"]]
     merged: Counter[str] = Counter()
     for region in regions:
         merged.update(region["ops"])
     return {
         "functions": len(functions),
-        "functions_changed": sum(bool(function["regions"]) for function in functions),
+        "functions_changed": sum(bool(function["regions"] or function["families"]) for function in functions),
         "nodes_before": sum(function["nodes"]["before"] for function in functions),
         "nodes_after": sum(function["nodes"]["after"] for function in functions),
         "merged": sum(merged.values()),
         "merged_ops": dict(sorted(merged.items())),
-        "multiply_adds": sum(region["multiply_adds"] or 0 for region in regions),
+        "multiply_adds": sum(region["multiply_adds"] or 0 for region in regions) + sum(map(_spared, families)),
         "bytes": sum(region["bytes"] or 0 for region in regions),
         "per_example": any(region["per_example"] for region in regions),
-        "unknown_cost": any(region["multiply_adds"] is None for region in regions),
+        "unknown_cost": any(region["multiply_adds"] is None for region in regions)
+        or any(family["multiply_adds"]["before"] is None for family in families),
         "missed": sum(function["missed_count"] for function in functions),
     }
 
@@ -94,6 +97,12 @@ def _memory(before: Graph, after: Graph, ops: Ops) -> dict[str, Any] | None:
     old, new = growth.before, growth.before if after is before else growth.after(after)
     peaks = {name: {"before": getattr(old, name).peak, "after": getattr(new, name).peak} for name in SCHEDULES}
     return {**peaks, "per_example": old.per_example, "unknown": len(old.unknown)}
+
+
+def _spared(family: dict[str, Any]) -> int:
+    """Multiply-adds that a union takes less than its windows took."""
+    counts = family["multiply_adds"]
+    return 0 if counts["before"] is None else counts["before"] - counts["after"]
 
 
 def scopes_of(names: Any) -> list[str]:

@@ -72,7 +72,8 @@ def _functions(result: Result) -> list[dict[str, Any]]:
     summaries = Summaries(result.after, result.ops)
     entries = []
     for name, graph in result.graphs.items():
-        forward = {edit.node: edit.other for edit in graph.journal if edit.kind in ("merge", "alias")}
+        merges = [edit for edit in graph.journal if edit.kind in ("merge", "alias")]
+        forward = {edit.node: edit.other for edit in merges if {edit.node, edit.other} <= graph.before.nodes.keys()}
         remarks = [remark for remark in result.remarks.items if remark.function == name]
         entries.append(
             function_entry(

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfreuse.errors import printable
+from tfreuse.report.windows import drawn
 
 MAX_ROWS = 20
 """Rows shown of each table; the JSON holds all of them."""
@@ -36,6 +37,11 @@ def layout(report: dict[str, Any]) -> RenderableType:
     changed = [f for f in report["functions"] if f["regions"] and f["memory"] and f["memory"]["at_once"]["before"]]
     if changed:
         parts.append(_memory(changed))
+    parts += [
+        Text("\n").join(map(_text, drawn(family, function["label"] or function["name"] or "main")))
+        for function in report["functions"]
+        for family in function["families"][:MAX_ROWS]
+    ]
     missed = [(f, miss) for f in report["functions"] for miss in f["missed"]]
     if missed:
         parts.append(_missed(missed))
@@ -69,15 +75,20 @@ def _headline(report: dict[str, Any]) -> Text:
     ]
     sizes = f"{totals['nodes_before']} nodes before, {totals['nodes_after']} after"
     lines.append(f"{sizes}, in {totals['functions']} functions ({totals['functions_changed']} changed)")
+    least = "at least " if totals["unknown_cost"] else ""
     if totals["merged"]:
-        least = "at least " if totals["unknown_cost"] else ""
         lines.append(f"merged {totals['merged']}: {ops}")
+    elif not any(function["families"] for function in report["functions"]):
+        lines.append("nothing to merge")
+    shared = [family for function in report["functions"] for family in function["families"]]
+    if shared:
+        counts = sum(family["count"] for family in shared)
+        lines.append(f"shared {counts} overlapping windows in {len(shared)} families")
+    if totals["merged"] or shared:
         lines.append(
             f"saves {least}{amount(totals['multiply_adds'])} multiply-adds and "
             f"{least}{amount(totals['bytes'], 'B')} of results{per}"
         )
-    else:
-        lines.append("nothing to merge")
     return Text("\n").join(map(_text, [*lines, *_library(report["library"])]))
 
 

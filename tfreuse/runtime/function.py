@@ -32,7 +32,7 @@ def dedupe(
     Args:
         func: the Python function; without it, a decorator is returned.
         pipeline: passes as text (`dedupe-reads,cse{ops=Conv2D}`) or as a sequence; instead of `preset`.
-        preset: the name of a pipeline, `exact` or `conv`.
+        preset: the name of a pipeline, `exact`, `conv` or `fast`.
         on_error: what an internal failure does. `fallback`: the trace is used as `tf.function` made it, with one
             warning and a failure in the report. `raise`: the error is raised.
         proof: prove each rewrite, and leave a graph whose proof is refused as it was.

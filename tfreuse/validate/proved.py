@@ -13,7 +13,9 @@ from tfreuse.pipeline.library import Library, LibraryResult
 from tfreuse.pipeline.library_run import note_in_graphs, run_library
 from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
+from tfreuse.pipeline.sharing import SELECTION
 from tfreuse.pipeline.text import Pipeline
+from tfreuse.remarks.catalogue import PASSED
 from tfreuse.remarks.remark import Remark
 from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.libraries import prove_library
@@ -85,6 +87,9 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
         if raise_failures:
             raise error
         result.failures.append(error)
+        undone = [remark for remark in result.remarks.items if remark.function == name and remark.kind == PASSED]
+        for remark in undone:
+            del result.remarks.items[remark]
         result.remarks.add(_remark(name, refusal))
         result.graphs[name] = GraphResult(found.before, found.before, [])
         graphs[name] = found.before
@@ -117,7 +122,8 @@ def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma] | Non
     laws = lemmas or {}
     by_law = {edit.node: laws[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in laws}
     inlined = {edit.node: edit.other for edit in found.journal if edit.kind == "inline"}
-    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law, inlined)
+    selections = frozenset(edit.node for edit in merges if edit.lemma == SELECTION and edit.node not in by_law)
+    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law, inlined, selections)
 
 
 def _remark(graph: str, refusal: Refusal) -> Remark:

@@ -31,9 +31,11 @@ from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import check_graph, topological
 from tfreuse.ir.text import print_node
 from tfreuse.ops.registry import Ops
+from tfreuse.validate.additions import disagreements
 from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.orders import Orders
-from tfreuse.validate.touches import READ, UNIQUE, Touches
+from tfreuse.validate.selections import Selections
+from tfreuse.validate.touches import PURE, READ, UNIQUE, Touches
 from tfreuse.validate.unfolding import unfold
 
 _SILENT = frozenset({"_output_shapes", "_class", "_has_manual_control_dependencies"})
@@ -52,6 +54,8 @@ class Witness(NamedTuple):
     equal: Mapping[str, str]
     lemmas: Mapping[str, Callable[[Graph, str], Value | None]] = {}
     inlined: Mapping[str, str] = {}
+    selections: frozenset[str] = frozenset()
+    """Nodes whose stand-in is new, and said to be the same by the lemma that `tfreuse.validate.selections` checks."""
 
 
 class Refusal(NamedTuple):
@@ -89,6 +93,8 @@ class _Proof:
         self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
         self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         self._lemmas = witness.lemmas
+        self._selections = witness.selections
+        self._new = {name: node for name, node in after.nodes.items() if name not in before.nodes}
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
         for read, other in witness.equal.items():
@@ -104,11 +110,16 @@ class _Proof:
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)
         self._classes: dict[str, int] = {}
+        self._known: dict[Hashable, int] = {}
+        self._by_meaning: dict[Hashable, int] = {}
 
     def refusals(self) -> Iterator[Refusal]:
         """What is wrong; the proof stands if nothing is."""
         yield from self._interface()
         self._number()
+        for found in disagreements(self._after, self._new, self._touches, self._ops, self._has_frames):
+            yield Refusal(*found)
+        self._number_new_nodes()
         yield from self._nodes_that_went()
         yield from self._nodes_that_stayed()
         yield from self._outputs()
@@ -131,9 +142,8 @@ class _Proof:
     def _number(self) -> None:
         """A class for every node before."""
         classes, kinds, nodes = self._classes, self._kinds, self._before.nodes
-        known: dict[Hashable, int] = {}
+        known, by_meaning = self._known, self._by_meaning
         meanings: dict[tuple[str, str, int], int] = {}
-        by_meaning: dict[Hashable, int] = {}
         for name in self._order:
             node = nodes[name]
             own = len(classes) << _PORT_BITS
@@ -181,6 +191,44 @@ class _Proof:
     def _op(self, node: Node) -> str:
         return node.op if self._bodies is None else self._bodies.first(node.op)
 
+    def _number_new_nodes(self) -> None:
+        """A class for every new node: that of what it stands for, if they are proved to be equal, else as for nodes
+        before."""
+        if not self._new:
+            return
+        selections = Selections(
+            self._before,
+            self._after,
+            self._classes,
+            lambda name: self._kinds[name] == PURE,
+            lambda node: (node.op, node.device, frozenset(self._meaning(node).items())),
+        )
+        equal = [
+            (name, self._forward[name])
+            for name in self._order
+            if name in self._selections
+            and self._forward.get(name) in self._after.nodes
+            and selections.are_equal(name, self._forward[name])
+        ]
+        classes = dict(self._classes)
+        for name, stand_in in equal:
+            if stand_in not in classes:
+                classes[stand_in] = classes[name]
+            elif classes[stand_in] != classes[name]:  # two classes that turn out to be one
+                gone, kept = classes[name], classes[stand_in]
+                classes = {other: kept if number == gone else number for other, number in classes.items()}
+        for name in topological(self._after):
+            if name in classes or any(source not in classes for source, _ in self._new[name].inputs):
+                continue
+            node = self._new[name]
+            full = (node.op, node.device, frozenset(self._meaning(node).items()))
+            meaning = self._by_meaning.setdefault(full, len(self._by_meaning))
+            operands = [classes[source] + port for source, port in node.inputs]
+            if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
+                operands.reverse()
+            classes[name] = self._known.setdefault((meaning, *operands), len(classes) << _PORT_BITS)
+        self._classes = classes
+
     def _nodes_that_went(self) -> Iterator[Refusal]:
         before, after = self._before, self._after
         for name in self._order:
@@ -203,8 +251,8 @@ class _Proof:
             if old is node and name not in self._forward:
                 continue
             if old is None:
-                yield Refusal(name, "a node that was not there before")
-            elif node.op != old.op or name in self._forward:
+                continue  # what uses it asks whether it is equal to anything
+            if node.op != old.op or name in self._forward:
                 yield from self._alias(node, old)
             elif node.device != old.device or self._spelled(node) != self._spelled(old):
                 yield Refusal(name, f"{print_node(old)} became {print_node(node)}")
@@ -216,8 +264,7 @@ class _Proof:
                         yield Refusal(name, f"operand {index}: {self._differs(was.node, now.node).reason}")
                 if self._has_frames and self._waits(node) != self._waits(old):
                     yield Refusal(name, "among frames and branches, its control inputs say when it runs, and changed")
-            if old is not None:
-                yield from self._names_and_shapes(node, old)
+            yield from self._names_and_shapes(node, old)
 
     def _names_and_shapes(self, node: Node, old: Node) -> Iterator[Refusal]:
         """What says nothing about values, and still has to be true for the graph to be read again."""
@@ -259,7 +306,7 @@ class _Proof:
         work = [
             (source, name)
             for name, node in nodes.items()
-            if node.op != "_Arg" and self._kinds[name] == UNIQUE and self._touches.overwrites(node)
+            if node.op != "_Arg" and self._kinds.get(name) == UNIQUE and self._touches.overwrites(node)
             for source, _ in node.inputs
         ]
         shared = self._shared() if work else set()
@@ -275,8 +322,10 @@ class _Proof:
 
     def _shared(self) -> set[str]:
         """Nodes that stand for others, by the witness or by what uses them."""
-        found = set(self._forward.values())
-        pairs = [(self._before.nodes[name].inputs, node.inputs) for name, node in self._after.nodes.items()]
+        found = set(self._forward.values()).union(self._new)
+        found.update(value.node for node in self._new.values() for value in node.inputs)
+        nodes = self._before.nodes
+        pairs = [(nodes[name].inputs, node.inputs) for name, node in self._after.nodes.items() if name in nodes]
         pairs.append((tuple(v for _, v in self._before.outputs), tuple(v for _, v in self._after.outputs)))
         found.update(n.node for was, now in pairs if was != now for w, n in zip(was, now, strict=False) if w != n)
         return found

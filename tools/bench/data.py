@@ -47,11 +47,14 @@ def tower(x: tf.Tensor, weights: Sequence[Any]) -> tf.Tensor:
     return x
 
 
-def four_ways(program: Callable[..., Any], ideal: Callable[..., Any], args: tuple[Any, ...]) -> Variants:
+def four_ways(
+    program: Callable[..., Any], ideal: Callable[..., Any], args: tuple[Any, ...], preset: str = "exact"
+) -> Variants:
     """Plain, tfreuse and XLA of `program`, and its `ideal` twin, called on the same `args`."""
     return Variants(
         plain=Variant(tf.function(program), args),
-        tfreuse=Variant(tfreuse.dedupe(program), args),
+        tfreuse=Variant(tfreuse.dedupe(program, preset=preset), args),
         ideal=Variant(tf.function(ideal), args),
         xla=Variant(tf.function(program, jit_compile=True), args),
+        exact=preset == "exact",
     )

@@ -26,7 +26,7 @@ class Variants:
 
     `state_exact` is False where tfreuse takes the gradient of the merged graph: the same mathematics as
     plain's, summed in another order. The first outputs are still bitwise equal; what follows
-    an update is only close.
+    an update is only close. `exact` is False for passes that may round differently.
     """
 
     plain: Variant
@@ -34,6 +34,7 @@ class Variants:
     ideal: Variant
     xla: Variant
     state_exact: bool = True
+    exact: bool = True
 
     def items(self) -> list[tuple[str, Variant]]:
         return [("plain", self.plain), ("tfreuse", self.tfreuse), ("ideal", self.ideal), ("xla", self.xla)]
@@ -69,6 +70,10 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("discriminator_two_tapes", "training"),
         Pattern("tf1_reuse", "offline", in_body=True),
         Pattern("two_signatures", "offline"),
+        Pattern("sliding_clips", "overlapping"),
+        Pattern("overlapping_crops", "overlapping"),
+        Pattern("audio_windows", "overlapping"),
+        Pattern("saved_clips", "overlapping"),
     )
 }
 

@@ -53,9 +53,9 @@ def _first_calls(variants: Variants) -> _FirstCalls:
     return found
 
 
-def _agrees(agreement: dict[str, dict[str, str]], *, state_exact: bool) -> bool:
-    exact = ("first", "later") if state_exact else ("first",)
-    same = all(agreement["tfreuse"][key] == "bitwise" for key in exact)
+def _agrees(agreement: dict[str, dict[str, str]], *, exact: bool, state_exact: bool) -> bool:
+    keys = ("first", "later") if state_exact else ("first",)
+    same = all(agreement["tfreuse"][key] == "bitwise" for key in keys if exact)
     return same and all("different" not in levels.values() for levels in agreement.values())
 
 
@@ -73,7 +73,7 @@ def measure_pattern(pattern: Pattern, batch: int, rounds: Rounds) -> dict[str, A
         "milliseconds": milliseconds(seconds),
         "ratios": {f"{a}/{b}": paired(seconds[a], seconds[b]) for a, b in RATIOS if b in seconds},
         **asdict(found),
-        "agrees": _agrees(found.agreement, state_exact=variants.state_exact),
+        "agrees": _agrees(found.agreement, exact=variants.exact, state_exact=variants.state_exact),
     }
 
 

@@ -1,0 +1,169 @@
+"""Programs with overlapping windows, on whole numbers: sums are exact, so sharing cannot show in their rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def whole(*shape: int, seed: int = 0) -> Any:
+    return tf.constant(np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float32))
+
+
+@dataclass
+class Program:
+    """A program, its argument, the weights that it uses, and how many of an op run, plain and shared."""
+
+    run: Callable[..., Any]
+    x: Any
+    weights: list[Any]
+    op: str
+    plain: int
+    shared: int
+
+
+def _net(weights: list[Any], padding: str, stride: int = 1) -> Callable[..., Any]:
+    def net(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv2d(x, weights[0], stride, padding))
+        return tf.nn.conv2d(y, weights[1], 1, padding)
+
+    return net
+
+
+def _weights() -> list[Any]:
+    return [tf.Variable(whole(3, 3, 2, 3, seed=1)), tf.Variable(whole(3, 3, 3, 2, seed=2))]
+
+
+def clips() -> Program:
+    weights = _weights()
+    net = _net(weights, "SAME")
+    x = whole(16, 8, 8, 2, seed=3)
+    return Program(lambda x: [net(x[i : i + 8]) for i in range(9)], x, weights, "Conv2D", 18, 2)
+
+
+def stacked_clips() -> Program:
+    weights = _weights()
+    net = _net(weights, "SAME")
+
+    def run(x: Any) -> Any:
+        rows = tf.reshape(tf.stack([x[i : i + 8] for i in range(9)]), [72, 8, 8, 2])
+        return tf.reshape(net(rows), [9, 8, 8, 8, 2])
+
+    return Program(run, whole(16, 8, 8, 2, seed=3), weights, "Conv2D", 2, 2)
+
+
+def split_and_packed() -> Program:
+    weights = _weights()
+    net = _net(weights, "SAME")
+
+    def run(x: Any) -> Any:
+        frames = tf.unstack(x)
+        return [net(tf.stack(frames[i : i + 4])) for i in range(5)]
+
+    return Program(run, whole(8, 6, 6, 2, seed=3), weights, "Conv2D", 10, 2)
+
+
+def crops() -> Program:
+    weights = _weights()
+    net = _net(weights, "VALID", 2)
+
+    def run(x: Any) -> Any:
+        return [net(x[:, i : i + 16, j : j + 15]) for i in (0, 4, 8) for j in (1, 3, 5)]
+
+    return Program(run, whole(2, 25, 24, 2, seed=3), weights, "Conv2D", 18, 2)
+
+
+def bounding_boxes() -> Program:
+    weights = _weights()
+    net = _net(weights, "VALID")
+
+    def run(x: Any) -> Any:
+        return [net(tf.image.crop_to_bounding_box(x, i, i // 2, 12, 12)) for i in range(5)]
+
+    return Program(run, whole(2, 20, 20, 2, seed=3), weights, "Conv2D", 10, 2)
+
+
+def signal() -> Program:
+    weights = [tf.Variable(whole(5, 1, 3, seed=1)), tf.Variable(whole(4, 3, 2, seed=2))]
+
+    def run(x: Any) -> Any:
+        found = []
+        for start in range(0, 49, 8):
+            y = x[:, start : start + 32]
+            for weight in weights:
+                y = tf.nn.relu(tf.nn.conv1d(y, weight, 1, "VALID"))
+            found.append(y)
+        return found
+
+    return Program(run, whole(2, 80, 1, seed=3), weights, "Conv2D", 14, 2)
+
+
+def frames() -> Program:
+    weights = [tf.Variable(whole(5, 1, 3, seed=1))]
+
+    def run(x: Any) -> Any:
+        y = tf.reshape(tf.signal.frame(x, 32, 8, axis=1), [-1, 32, 1])
+        return tf.nn.relu(tf.nn.conv1d(y, weights[0], 1, "VALID"))
+
+    return Program(run, whole(2, 80, 1, seed=3), weights, "Conv2D", 1, 1)
+
+
+def patches() -> Program:
+    weights = _weights()
+    net = _net(weights, "VALID")
+
+    def run(x: Any) -> Any:
+        y = tf.image.extract_patches(x, [1, 12, 12, 1], [1, 4, 4, 1], [1, 1, 1, 1], "VALID")
+        return net(tf.reshape(y, [-1, 12, 12, 2]))
+
+    return Program(run, whole(2, 24, 24, 2, seed=3), weights, "Conv2D", 2, 2)
+
+
+def repeats() -> Program:
+    weights = _weights()
+    net = _net(weights, "SAME")
+    x = whole(4, 8, 8, 2, seed=3)
+    return Program(lambda x: (net(tf.repeat(x, 3, axis=0)), net(tf.tile(x, [2, 1, 1, 1]))), x, weights, "Conv2D", 4, 2)
+
+
+def video() -> Program:
+    weights = [tf.Variable(whole(3, 2, 2, 2, 3, seed=1))]
+
+    def run(x: Any) -> Any:
+        return [tf.nn.conv3d(x[:, i : i + 6], weights[0], [1, 1, 1, 1, 1], "VALID") for i in range(5)]
+
+    return Program(run, whole(1, 10, 6, 6, 2, seed=3), weights, "Conv3D", 5, 1)
+
+
+def rows_through_layers() -> Program:
+    weights = [tf.Variable(whole(12, 5, seed=1)), tf.Variable(whole(5, seed=2))]
+
+    def run(x: Any) -> Any:
+        return [tf.nn.bias_add(tf.matmul(tf.reshape(x[i : i + 4], [4, 12]), weights[0]), weights[1]) for i in range(4)]
+
+    return Program(run, whole(7, 4, 3, seed=3), weights, "MatMul", 4, 1)
+
+
+def residual() -> Program:
+    weights = [tf.Variable(whole(3, 3, 2, 2, seed=1)), tf.Variable(whole(3, 3, 2, 2, seed=2))]
+
+    def run(x: Any) -> Any:
+        found = []
+        for start in range(4):
+            y = x[:, start : start + 12]
+            for weight in weights:
+                y = tf.nn.relu(tf.nn.conv2d(y, weight, 1, "VALID")) + y[:, 1:-1, 1:-1]
+            found.append(y)
+        return found
+
+    return Program(run, whole(2, 15, 10, 2, seed=3), weights, "Conv2D", 8, 2)
+
+
+PROGRAMS = (
+    clips, stacked_clips, split_and_packed, crops, bounding_boxes, signal, frames, patches, repeats, video,
+    rows_through_layers, residual,
+)  # fmt: skip

@@ -135,6 +135,19 @@ def test_one_by_one_is_an_order(seed: int) -> None:
     assert min(found.one_by_one.profile) >= 0 and found.one_by_one.profile[-1] == 0
 
 
+def test_saving_and_initialisation_do_not_count() -> None:
+    """They have names that the outside knows, and run apart from everything else."""
+    found = lifetimes(
+        "  a = Exp(x) {F}",
+        "  init = Neg(a) {F}",
+        "  b = Exp(a) {F} ^init",
+        "  output y = b",
+        "  kept init",
+        "  frozen init",
+    )
+    assert found.one_by_one.peak == found.at_once.peak == UNIT and "init" not in found.alive
+
+
 def test_loops_of_version_1_have_back_edges() -> None:
     found = lifetimes(
         '  e = Enter(x) {frame_name: "f", T: float}',

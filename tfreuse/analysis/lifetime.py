@@ -132,10 +132,10 @@ class Lifetimes:
             operands = self._sources(node)
             before = dict.fromkeys([*operands, *(stand(control, control) for control in sorted(node.controls))])
             # What stands behind its user is at the other end of a loop's back edge.
-            sources[name] = [source for source in before if number[source] < number[name]]
+            sources[name] = [source for source in before if number.get(source, len(number)) < number[name]]
             needs[name] = [] if self.is_view(name) else list(dict.fromkeys(map(self.holder, operands)))
         wanted = [value.node for _, value in graph.outputs] + [name for _, name in graph.control_outputs]
-        roots = [stand(name, name) for name in [*wanted, *sorted(graph.kept)]]
+        roots = [name for name in (stand(name, name) for name in [*wanted, *sorted(graph.kept)]) if name in number]
         pinned = {self.holder(stand(name, name)) for name in self._pinned}
         at = frugal_order([*roots, *self._left], sources, needs, self.sizes, self.unknown, pinned, self.at_once.at)
         return self._schedule(at, is_late=True)

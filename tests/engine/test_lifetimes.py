@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from tfreuse.analysis.lifetime import Lifetimes, Schedule
+from tfreuse.analysis.lifetime import Lifetimes
+from tfreuse.analysis.schedule import Schedule
 from tfreuse.ir.order import topological
 from tfreuse.ir.parse import parse_module
 from tfreuse.pipeline import run

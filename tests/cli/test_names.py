@@ -44,10 +44,12 @@ def test_names_everywhere_in_a_report(name: str) -> None:
     miss = {"id": name, "nodes": [name], "scopes": [], "field": name, "detail": name, "advice": ""}
     totals = {"nodes_before": 2, "nodes_after": 1, "functions": 1, "functions_changed": 1, "merged": 1}
     totals |= {"merged_ops": {name: 1}, "per_example": False, "unknown_cost": False, "multiply_adds": 0, "bytes": 0}
+    peaks = {"before": 2, "after": 1}
+    memory = {"one_by_one": peaks, "at_once": peaks, "per_example": False, "unknown": 0}
     report = {
         "model": {"name": name, "kind": name},
         "pipeline": name,
-        "functions": [{"label": name, "name": name, "regions": [region], "missed": [miss]}],
+        "functions": [{"label": name, "name": name, "memory": memory, "regions": [region], "missed": [miss]}],
         "totals": totals,
         "library": {
             "functions": {"before": 2, "after": 1},

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from tfreuse.analysis.lifetime import Lifetimes, Schedule
+from tfreuse.analysis.lifetime import Lifetimes
+from tfreuse.analysis.schedule import Schedule
 from tfreuse.ir.order import topological
 from tfreuse.ir.parse import parse_module
 from tfreuse.pipeline import run
@@ -133,6 +134,19 @@ def test_one_by_one_is_an_order(seed: int) -> None:
         assert all(at[source] < place for source, _ in nodes[name].inputs)
         assert all(at[control] < place for control in nodes[name].controls)
     assert min(found.one_by_one.profile) >= 0 and found.one_by_one.profile[-1] == 0
+
+
+def test_saving_and_initialisation_do_not_count() -> None:
+    """They have names that the outside knows, and run apart from everything else."""
+    found = lifetimes(
+        "  a = Exp(x) {F}",
+        "  init = Neg(a) {F}",
+        "  b = Exp(a) {F} ^init",
+        "  output y = b",
+        "  kept init",
+        "  frozen init",
+    )
+    assert found.one_by_one.peak == found.at_once.peak == UNIT and "init" not in found.alive
 
 
 def test_loops_of_version_1_have_back_edges() -> None:

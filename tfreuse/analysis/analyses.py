@@ -77,7 +77,7 @@ class Analyses:
     @cached_property
     def repetition(self) -> Repetition:
         """Which equal nodes had better be computed twice."""
-        alone = self.graph.frozen | self.graph.kept | self.held_apart.keys()
+        alone = self.graph.frozen | self.held_apart.keys()
         return Repetition(self.graph, self.order, self.congruence.number, self.summaries.ops, alone)
 
     def without(self, gone: set[str]) -> Analyses:

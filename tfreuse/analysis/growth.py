@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tfreuse.analysis.cost import cost_of
-from tfreuse.analysis.lifetime import Lifetimes, Schedule
+from tfreuse.analysis.lifetime import Lifetimes
+from tfreuse.analysis.schedule import Schedule
 from tfreuse.analysis.shapes import stated_shapes
 from tfreuse.ir.graph import Graph
 from tfreuse.ir.order import is_ordered, topological

@@ -13,12 +13,12 @@ the time, what a kernel takes while it runs, and what a called function has insi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from itertools import accumulate, pairwise
 
 from tfreuse.analysis.cost import cost_of
 from tfreuse.analysis.live import live_nodes
+from tfreuse.analysis.schedule import Schedule
 from tfreuse.analysis.sequence import frugal_order
 from tfreuse.analysis.shapes import ShapeOf, stated_shapes
 from tfreuse.ir.graph import Graph, Node
@@ -27,57 +27,6 @@ from tfreuse.ops.registry import Ops
 
 _ELSEWHERE = frozenset({"opaque", "allocates"})
 """Kinds of ops whose results are handles, or were there before."""
-
-Change = tuple[int, int, int]
-"""Bytes more (or less) from a first to a last time."""
-
-
-class Schedule:
-    """When each node runs (`at`), when its result is used last (`end`), and the bytes in memory at each time.
-
-    `is_late` says that nodes run when they are needed, not when they can.
-    """
-
-    def __init__(
-        self, at: Mapping[str, int], end: Mapping[str, int], sizes: Mapping[str, int], is_late: bool = False
-    ) -> None:
-        self.at = at
-        self.is_late = is_late
-        self.end = end
-        changes = [0] * (max(at.values(), default=0) + 3)
-        for name, size in sizes.items():
-            changes[at[name]] += size
-            changes[end[name] + 1] -= size
-        self.profile = list(accumulate(changes))
-
-    @cached_property
-    def peak(self) -> int:
-        """The most bytes that are in memory at any time."""
-        return max(self.profile)
-
-    def peak_with(self, changes: Iterable[Change]) -> int:
-        """The peak if memory were so much more or less at some times."""
-        changes = [(first, last + 1, size) for first, last, size in changes if first <= last]
-        borders = {0, len(self.profile)}.union(*((first, end) for first, end, _ in changes))
-        return max(
-            self._most(start, stop) + sum(size for first, end, size in changes if first <= start < end)
-            for start, stop in pairwise(sorted(borders))
-        )
-
-    @cached_property
-    def _tops(self) -> list[int]:
-        return [max(self.profile[start : start + _STEP]) for start in range(0, len(self.profile), _STEP)]
-
-    def _most(self, start: int, stop: int) -> int:
-        """The largest of `profile[start:stop]`, whole steps at a time."""
-        first, last = -(-start // _STEP), stop // _STEP
-        if first >= last:
-            return max(self.profile[start:stop])
-        ends = self.profile[start : first * _STEP] + self.profile[last * _STEP : stop]
-        return max(*self._tops[first:last], *ends)
-
-
-_STEP = 256
 
 
 class Lifetimes:
@@ -132,10 +81,10 @@ class Lifetimes:
             operands = self._sources(node)
             before = dict.fromkeys([*operands, *(stand(control, control) for control in sorted(node.controls))])
             # What stands behind its user is at the other end of a loop's back edge.
-            sources[name] = [source for source in before if number[source] < number[name]]
+            sources[name] = [source for source in before if number.get(source, len(number)) < number[name]]
             needs[name] = [] if self.is_view(name) else list(dict.fromkeys(map(self.holder, operands)))
         wanted = [value.node for _, value in graph.outputs] + [name for _, name in graph.control_outputs]
-        roots = [stand(name, name) for name in [*wanted, *sorted(graph.kept)]]
+        roots = [name for name in (stand(name, name) for name in [*wanted, *sorted(graph.kept)]) if name in number]
         pinned = {self.holder(stand(name, name)) for name in self._pinned}
         at = frugal_order([*roots, *self._left], sources, needs, self.sizes, self.unknown, pinned, self.at_once.at)
         return self._schedule(at, is_late=True)

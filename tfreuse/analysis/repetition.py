@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 
-from tfreuse.analysis.lifetime import Change, Lifetimes, Schedule
+from tfreuse.analysis.lifetime import Lifetimes
+from tfreuse.analysis.schedule import Change, Schedule
 from tfreuse.ir.graph import Graph
 from tfreuse.ops.registry import Ops
 
@@ -62,10 +63,10 @@ class Repetition:
         return [[name for name in names if part[name][0] == wanted] for wanted in range(number + 1)] if number else []
 
     def between(self, names: Sequence[str]) -> str:
-        """Why these nodes, which `parts` was asked about, stay apart; empty if they do not."""
-        if not self._part or names[0] not in self._part:
+        """Why these nodes stay apart, if `parts` found them in two parts; else an empty text."""
+        if not self._part:
             return ""
-        found = {self._part[name] for name in names}
+        found = {self._part[name] for name in names if name in self._part}
         return max(found)[1] if len(found) > 1 else ""
 
     def _saved(self, schedule: Schedule, size: int, operands: set[str], users: Mapping[str, set[str]]) -> list[int]:
@@ -101,14 +102,17 @@ class Repetition:
     def _own_users(self, names: Sequence[str]) -> dict[str, set[str]]:
         """The users of each copy that are left once their own copies are merged.
 
-        A copy that the outside uses is its own user.
+        A copy that the outside uses is its own user; a public one that becomes an alias uses the first.
         """
         alive = self._lifetimes.alive
         found = {
             name: {user for user in self._users.get(name, ()) if user in alive and self._stand(user) == user}
             for name in names
         }
-        for name in self._pinned.intersection(names):
+        pinned = self._pinned.intersection(names)
+        if not pinned and names[0] in map(self._stand, self._pinned):
+            pinned = frozenset(names[:1])
+        for name in pinned:
             found[name].add(name)
         return found
 

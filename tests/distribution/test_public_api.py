@@ -32,7 +32,8 @@ FUNCTIONS = {
         "(src: str | PathLike[str], dst: str | PathLike[str] | None, *, pipeline: str | Pipeline | None = None, "
         "preset: str = exact, tags: Iterable[str] | None = None, overwrite: bool = False, dry_run: bool = False, "
         "progress: Progress | None = None, proof: bool = True, verify: int = 0, "
-        "feeds: FeedSource | None = None, time_limit: float | None = None) -> Report"
+        "feeds: FeedSource | None = None, time_limit: float | None = None, strip_shapes: bool = False, "
+        "weights: bool = False) -> Report"
     ),
 }
 
@@ -52,6 +53,7 @@ MEMBERS: dict[type, list[str]] = {
         "profitable",
         "run",
         "stacks",
+        "whole",
     ],
     Context: ["analyses", "by", "graph", "ops", "orphans", "remark", "remarks"],
     Remark: ["by", "detail", "field", "function", "id", "kind", "nodes", "to_dict"],

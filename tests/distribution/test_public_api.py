@@ -37,8 +37,8 @@ FUNCTIONS = {
         "(src: str | PathLike[str], dst: str | PathLike[str] | None, *, pipeline: str | Pipeline | None = None, "
         "preset: str = exact, tags: Iterable[str] | None = None, overwrite: bool = False, dry_run: bool = False, "
         "progress: Progress | None = None, proof: bool = True, verify: int = 0, "
-        "feeds: FeedSource | None = None, time_limit: float | None = None, "
-        "max_memory_growth: str | int | None = None) -> Report"
+        "feeds: FeedSource | None = None, time_limit: float | None = None, strip_shapes: bool = False, "
+        "weights: bool = False, max_memory_growth: str | int | None = None) -> Report"
     ),
 }
 
@@ -58,6 +58,7 @@ MEMBERS: dict[type, list[str]] = {
         "profitable",
         "run",
         "stacks",
+        "whole",
     ],
     Context: ["analyses", "by", "graph", "ops", "orphans", "remark", "remarks"],
     Remark: ["by", "detail", "field", "function", "id", "kind", "nodes", "to_dict", "windows"],

@@ -21,7 +21,7 @@ class Dce(Pass):
     def candidates(self, context: Context) -> Iterable[str]:
         """Unused operands of merged nodes, and what they alone used, users before operands."""
         graph = context.graph
-        work = [name for name in dict.fromkeys(context.orphans) if name in graph.nodes]
+        work = [name for name in context.orphans if name in graph.nodes]
         if not work:
             return
         used = {source for node in graph.nodes.values() for source, _ in node.inputs}

@@ -1,4 +1,4 @@
-"""Folders of golden cases outside of tests/engine: their names, and everything that is asked of one case."""
+"""Folders of golden cases: their names, and everything that is asked of one case outside of tests/engine."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def parameters(names: Iterable[str], known_bugs: Mapping[str, str]) -> list[Any]
     ]
 
 
+def handles(case: Case) -> tuple[str, ...]:
+    """The main graph's resource arguments."""
+    main = case.before.graphs[""]
+    return tuple(name for name in main.arguments if main.nodes[name].attrs.value("T") == NUMBERS["resource"])
+
+
 def check(folder: Path, name: str) -> None:
     """Result and remarks, a second run, hashes that collide, other orders, and nothing new to be seen."""
     case = read_case(folder / f"{name}.txt")
@@ -41,10 +47,8 @@ def check_outcomes(case: Case) -> None:
     """Check, where the reference interpreter knows all ops, that nothing can be seen that could not be seen before."""
     if "" not in case.before.graphs:
         return
-    main = case.before.graphs[""]
-    handles = tuple(name for name in main.arguments if main.nodes[name].attrs.value("T") == NUMBERS["resource"])
     after = run_case(case).after
-    for resources in named_resources(handles):
+    for resources in named_resources(handles(case)):
         terms: dict[tuple[object, ...], int] = {}
         try:
             possible = outcomes(expand(case.before, "", resources), terms)

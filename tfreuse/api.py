@@ -14,9 +14,9 @@ __all__ = ["dedupe", "inspect", "optimize", "optimize_graph_def", "optimize_save
 
 
 def inspect(src: str | PathLike[str], *, preset: str = "exact", tags: Iterable[str] | None = None) -> Report:
-    """What could be shared in the SavedModel at `src`; nothing is written.
+    """What could be shared in the SavedModel at `src`, equal weights in its checkpoint among it; nothing is written.
 
     Raises:
         InputError: if the path or the model cannot be used.
     """
-    return optimize_saved_model(src, None, preset=preset, tags=tags, dry_run=True)
+    return optimize_saved_model(src, None, preset=preset, tags=tags, dry_run=True, weights=True)

@@ -228,7 +228,7 @@ def run(model: Path, count: int, seed: int, first: int = 0) -> Counter[str]:
         faulthandler.dump_traceback_later(HANG, exit=True)
         try:
             found[attempt(model, mutated(whole, random.Random(f"{seed}/{number}")))] += 1
-        except BaseException:
+        except BaseException:  # an interrupt as well: the number is what repeats it
             print(f"mutation {number} of seed {seed} failed; {found.total()} went well")
             raise
         finally:

@@ -49,11 +49,19 @@ def test_names_everywhere_in_a_report(name: str) -> None:
         "pipeline": name,
         "functions": [{"label": name, "name": name, "regions": [region], "missed": [miss]}],
         "totals": totals,
+        "library": {
+            "functions": {"before": 2, "after": 1},
+            "bytes": {"before": 4096, "after": 2048},
+            "merged": [{"function": name, "label": name, "into": name}],
+            "unreachable": [name],
+            "repeated_constants": {"count": 1, "bytes": 2048},
+        },
+        "weights": {"repeated": [{"names": [name], "dtype": name, "shape": [1], "bytes": 4}], "bytes": 4},
         "remarks": [{"kind": "failure", "id": name, "function": name, "detail": f"{name}\n{name}"}],
     }
     text = render(report, 300)
     assert text.replace("\n", "").isprintable()
-    assert text.count(printable(name)) == 16
+    assert text.count(printable(name)) == 18
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=300)
     console.print(layout(report))
     assert "\x1b]8" not in console.file.getvalue()  # type: ignore[attr-defined]  # no links

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="streams are opened and 
 @pytest.mark.parametrize("arguments", [("--version",), INSPECT])
 def test_standard_output_is_full(graph: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full")
+        pytest.skip("this system has no /dev/full, a file that is always full")
     with open("/dev/full", "w") as full:
         done = spawn(*arguments, cwd=tmp_path, stdout=full)
     assert done.error == f"cannot write to standard output: {os.strerror(errno.ENOSPC)}"
@@ -62,7 +62,7 @@ def test_one_closed_stream(tmp_path: Path, arguments: str, code: int) -> None:
 
 def test_standard_error_is_full(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full")
+        pytest.skip("this system has no /dev/full, a file that is always full")
     with open("/dev/full", "w") as full:
         assert spawn("inspect", "", cwd=tmp_path, stderr=full).code == 1
 

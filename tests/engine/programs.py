@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
+from tests.engine import generation
+from tests.engine.generation import STATELESS, AutomaticControls
 from tfreuse.ir.attrs import Attr, Attrs, Func
 from tfreuse.ir.dtypes import NUMBERS
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Module, Node, Value
@@ -38,23 +40,11 @@ OPS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What programs to make.
+@dataclass(frozen=True, kw_only=True)
+class Shape(generation.Shape):
+    """What programs to make, of the ops known here."""
 
-    `ordered` adds the control edges that automatic control dependencies would add, so that nothing races;
-    otherwise edges are as they come. `reads_order` says whether control inputs may name reads and calls.
-    `fed` feeds one of the values, `handles` adds a variable handle and aliases of handles.
-    """
-
-    ordered: bool = False
-    reads_order: bool = True
-    calls: bool = True
-    kept: bool = True
-    fed: bool = False
-    handles: bool = False
     nodes: int = 9
-    stateful: int = 7
     ops: tuple[str, ...] = OPS
 
 
@@ -65,8 +55,7 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.values = values
         self.variables = variables
-        self.last_write: dict[str, list[str]] = {}
-        self.reads: dict[str, list[str]] = {}
+        self.automatic_controls = AutomaticControls()
         self.same: dict[str, str] = {}
 
     def pick(self, names: list[str]) -> str:
@@ -147,20 +136,10 @@ class _Builder:
         return chosen
 
     def automatic(self, name: str, kinds: tuple[str, ...], inputs: list[str]) -> set[str]:
-        """The control inputs that automatic control dependencies add (`FuncGraph` under `tf.function`)."""
         touched = [self.same.get(i, i) for i in inputs if i in self.variables]
-        for kind in kinds:
-            touched += {"PrintV2": ["@stateless"], "RandomUniform": ["@stateless"]}.get(kind, [])
-        writing = any(kind in WRITES for kind in kinds)
-        controls: set[str] = set()
-        for resource in dict.fromkeys(touched):
-            controls.update(self.last_write.get(resource, []))
-            if writing or resource == "@stateless":
-                controls.update(self.reads.pop(resource, []))
-                self.last_write[resource] = [name]
-            else:
-                self.reads.setdefault(resource, []).append(name)
-        return controls
+        if not {"PrintV2", "RandomUniform"}.isdisjoint(kinds):
+            touched.append(STATELESS)
+        return self.automatic_controls.of(name, touched, writing=not set(WRITES).isdisjoint(kinds))
 
 
 @st.composite

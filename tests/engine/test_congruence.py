@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,7 +88,7 @@ def test_the_effects_before_a_node_are_told_by_name() -> None:
     assert found.of("p") == memory.NO_STATE
 
 
-def test_with_too_many_effects_control_inputs_are_compared_by_name(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_with_too_many_effects_control_inputs_are_compared_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "s = _Arg()\nx = _Arg()\np = PrintV2(s)\nq = PrintV2(s) ^p\n"
     text += "a = Neg(x) {T: float} ^p ^q\nb = Neg(x) {T: float} ^q\nc = Neg(x) {T: float} ^q"
     assert list(analyses(text).congruence.classes) == [["a", "b", "c"]]

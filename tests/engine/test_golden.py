@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.engine.interpreter import UnknownHere, expand, named_resources, outcomes
-from tfreuse.ir.dtypes import NUMBERS
+from tests.golden_cases import handles, names_in, parameters
 from tfreuse.testing.golden import Case, check_case, check_hashing, check_orders, read_case, run_case
 
 CASES = Path(__file__).parent / "cases"
-NAMES = sorted(path.relative_to(CASES).with_suffix("").as_posix() for path in CASES.rglob("*.txt"))
+NAMES = names_in(CASES)
 
 KNOWN_BUGS = {
     "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
@@ -26,22 +26,6 @@ def load(name: str) -> Case:
     return read_case(CASES / f"{name}.txt")
 
 
-def parameters(names: list[str]) -> list[object]:
-    """The cases, those of known bugs marked."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=KNOWN_BUGS[name], strict=True))
-        if name in KNOWN_BUGS
-        else name
-        for name in names
-    ]
-
-
-def handles(case: Case) -> tuple[str, ...]:
-    """The main graph's resource arguments."""
-    graph = case.before.graphs[""]
-    return tuple(name for name in graph.arguments if graph.nodes[name].attrs.value("T") == NUMBERS["resource"])
-
-
 def is_interpreted(case: Case) -> bool:
     """Whether the interpreter knows all that the main graph holds."""
     try:
@@ -51,7 +35,7 @@ def is_interpreted(case: Case) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", parameters(NAMES))
+@pytest.mark.parametrize("name", parameters(NAMES, KNOWN_BUGS))
 def test_case(name: str) -> None:
     case = load(name)
     check_case(case)

@@ -1,4 +1,4 @@
-"""Topological order, back edges, checks, the networkx views."""
+"""Topological order, ancestors, back edges, checks, the networkx views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attrs, attr_type
 from tfreuse.ir.dtypes import NUMBERS
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Module, Node, Value, check_edges
-from tfreuse.ir.order import is_ordered, topological
+from tfreuse.ir.order import ancestors, is_ordered, topological
 from tfreuse.ir.view import CONTROL_PORT, call_view, callees_first, graph_view
 from tfreuse.pipeline.run import run_pipeline
 from tfreuse.pipeline.text import parse_pipeline
@@ -49,6 +49,13 @@ def test_any_list_is_put_in_order() -> None:
         assert sorted(order) == sorted(names)
         assert is_topological(graph, order)
         assert topological(graph) == order
+
+
+def test_ancestors_are_found_through_data_and_control_edges_and_not_past_what_is_apart() -> None:
+    graph = main_graph("a = Op()\nb = Op(a)\nc = Op() ^b\nd = Op(c)\ne = Op(a)\nf = Op(d, e)")
+    assert ancestors(graph, ["f"]) == set("abcdef")
+    assert ancestors(graph, ["d", "e"]) == set("abcde")
+    assert ancestors(graph, ["b", "f"], frozenset("be")) == set("cdf")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_an_op_comes_back_whole() -> None:
 @pytest.mark.tensorflow
 def test_the_snapshot_agrees_with_the_registry() -> None:
     """Ops that this TensorFlow does not have are passed over, and so are attributes that it has on top."""
-    tf = pytest.importorskip("tensorflow")
+    tf = pytest.importorskip("tensorflow", reason="the registry is TensorFlow's")
     from tfreuse.bridge.opdefs import registered
 
     same_version = tuple(int(part) for part in tf.__version__.split(".")[:2]) == SNAPSHOT_VERSION
@@ -46,7 +46,7 @@ def test_the_snapshot_agrees_with_the_registry() -> None:
 
 @pytest.mark.tensorflow
 def test_the_snapshot_holds_the_ops_that_the_tests_use() -> None:
-    pytest.importorskip("tensorflow")
+    pytest.importorskip("tensorflow", reason="the registry is TensorFlow's")
     from tools.snapshot_ops import schemas
 
     assert {schema.name for schema in schemas()} == snapshot().keys(), "run python -m tools.snapshot_ops"

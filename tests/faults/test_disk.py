@@ -74,7 +74,7 @@ def limit_writes(patch: pytest.MonkeyPatch, full: Any) -> None:
     """Let everything that takes space call `full` first; a target that is put back takes none."""
     real = {name: getattr(tf.io.gfile, name) for name in ("makedirs", "copy", "rename")}
 
-    class File(tf.io.gfile.GFile):  # type: ignore[misc]
+    class File(tf.io.gfile.GFile):
         def write(self, content: bytes) -> None:
             half = len(content) // 2
             super().write(content[:half])
@@ -96,7 +96,7 @@ def limit_writes(patch: pytest.MonkeyPatch, full: Any) -> None:
     patch.setattr(tf.io.gfile, "GFile", File)
 
 
-class Short(tf.io.gfile.GFile):  # type: ignore[misc]
+class Short(tf.io.gfile.GFile):
     """A file on a disk that swallows the last byte, and says nothing."""
 
     def write(self, content: bytes) -> None:

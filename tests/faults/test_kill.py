@@ -42,7 +42,7 @@ def counted(stop: Callable[[], None]) -> Iterator[None]:
 
         return run
 
-    class File(tf.io.gfile.GFile):  # type: ignore[misc]
+    class File(tf.io.gfile.GFile):
         def write(self, content: bytes) -> None:
             half = len(content) // 2
             super().write(content[:half])
@@ -74,7 +74,7 @@ def killed(work: Callable[[], Any], after: int) -> bool:
             with counted(stop):
                 work()
             os._exit(0)
-        except BaseException as error:
+        except BaseException as error:  # the child must not go on as the parent does, whatever is raised
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         finally:
             os._exit(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from tensorflow.python.client import session
 from tensorflow.python.saved_model import fingerprinting_utils
 from tensorflow.python.training import py_checkpoint_reader
 import tfreuse.cli.main
-import tfreuse.passes.cse, tfreuse.passes.dce, tfreuse.passes.dedupe_constants, tfreuse.passes.dedupe_reads  # noqa
+import tfreuse.passes.cse, tfreuse.passes.dce, tfreuse.passes.dedupe_constants, tfreuse.passes.dedupe_reads
 seen = {"forbidden": [], "gfile": [], "opened": []}
 
 def forbid(owner, name):
@@ -142,15 +143,15 @@ def test_nothing_runs(model: Path, tmp_path: Path, arguments: tuple[str, ...]) -
     outside = tmp_path / "outside.txt"
     outside.write_text("not the model's")
 
-    def change(graph: object) -> None:
-        add = graph.graph_def.node.add  # type: ignore[attr-defined]
+    def change(graph: Any) -> None:
+        add = graph.graph_def.node.add
         name = add(name="secret", op="Const")
         name.attr["dtype"].type = 7
         name.attr["value"].tensor.dtype = 7
         name.attr["value"].tensor.string_val.append(str(outside).encode())
         name.attr["value"].tensor.tensor_shape.SetInParent()
         add(name="reader", op="ReadFile", input=["secret"])
-        asset = graph.asset_file_def.add(filename="../../outside.txt")  # type: ignore[attr-defined]
+        asset = graph.asset_file_def.add(filename="../../outside.txt")
         asset.tensor_info.name = "secret:0"
 
     rewritten(model, change)

@@ -78,7 +78,7 @@ def test_a_file_that_is_written_while_it_is_read(
 ) -> None:
     aged(model)
 
-    class Slow(tf.io.gfile.GFile):  # type: ignore[misc]
+    class Slow(tf.io.gfile.GFile):
         def read(self, n: int = -1) -> Any:
             content = super().read(n)
             touched(Path(self.name))

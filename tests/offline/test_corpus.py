@@ -49,6 +49,15 @@ def in_session(path: str) -> Any:
     return checks.run_session(path)
 
 
+@cache
+def stripped(model: str) -> str:
+    """The optimised model without the static shapes that nodes record, made once."""
+    path = folder("stripped", model)
+    report = tfreuse.optimize_saved_model(source(model), path, strip_shapes=True)
+    assert report.failures == []
+    return path
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_all_but_the_nodes_is_carried(model: str) -> None:
     before = checks.tree(source(model))
@@ -86,3 +95,19 @@ def test_signature(run: Any, model: str, key: str) -> None:
 def test_every_signature_runs_in_some_way() -> None:
     idle = [(model, key) for model, key in SIGNATURES if isinstance(in_session(source(model))[key], Exception)]
     assert idle == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_without_static_shapes_it_gives_the_same(model: str) -> None:
+    path = stripped(model)
+    assert len(checks.content(path)) < len(checks.content(target(model)))
+    assert checks.loads(path) == checks.loads(source(model))
+    runs = [(in_session(source(model)), checks.run_session(path, like=source(model)))]
+    if checks.loads(path):
+        runs.append((loaded(source(model)), checks.run_loaded(path, like=source(model))))
+    for before, after in runs:
+        assert before.keys() == after.keys()
+        for key, was in before.items():
+            if not isinstance(was, Exception):
+                assert not isinstance(after[key], Exception), after[key]
+                checks.assert_same(was, after[key])

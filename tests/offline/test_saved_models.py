@@ -48,11 +48,12 @@ def test_the_report_counts_the_nodes_that_went(name: str) -> None:
 def test_save_restore_and_initialise_as_before(name: str) -> None:
     before, after = (checks.serving(path(name)) for path in (saved, optimized))
     kinds = ("__traced_save", "__traced_restore", "_creator", "_initializer", "_destroyer")
-    pairs = zip(before.graph_def.library.function, after.graph_def.library.function, strict=True)
-    found = [(one, other) for one, other in pairs if any(kind in one.signature.name for kind in kinds)]
+    found, left = (
+        [f for f in graph.graph_def.library.function if any(kind in f.signature.name for kind in kinds)]
+        for graph in (before, after)
+    )
     assert len(found) >= 2
-    for one, other in found:
-        assert one == other
+    assert found == left
 
 
 @pytest.mark.parametrize("resource", ["v1-reference", "v1-resource"])
@@ -69,7 +70,9 @@ def test_save_restore_and_initialise_as_before_in_a_main_graph(resource: str) ->
 def test_convolutions_of_each_function() -> None:
     before, after = checks.ops(saved("service")), checks.ops(optimized("service"))
     assert checks.named(before, "__inference_features")["Conv2D"] == 3 * CONVOLUTIONS
-    assert checks.named(after, "__inference_features")["Conv2D"] == 3
+    left = [name for name in after if "__inference_features" in name]
+    assert 1 <= len(left) < 3  # of three traces some are one
+    assert checks.named(after, "__inference_features")["Conv2D"] == len(left)
     for part, op, old, new in (
         ("serve_", "Abs", 2, 1),
         ("while_body", "Conv2D", 2, 1),
@@ -123,7 +126,10 @@ def test_fingerprint_is_of_the_new_graph(name: str, caplog: pytest.LogCaptureFix
     read = tf.saved_model.experimental.read_fingerprint
     old, new = read(saved(name)), read(optimized(name))
     assert new.saved_model_checksum != old.saved_model_checksum
-    for field in ("signature_def_hash", "saved_object_graph_hash", "checkpoint_hash"):
+    same = ["signature_def_hash", "checkpoint_hash"]
+    if len(checks.library(checks.serving(saved(name)))) == len(checks.library(checks.serving(optimized(name)))):
+        same.append("saved_object_graph_hash")  # it names functions
+    for field in same:
         assert getattr(new, field) == getattr(old, field)
     fresh = fingerprint_pb2.FingerprintDef.FromString(fingerprinting.CreateFingerprintDef(optimized(name)))
     assert new == tf.saved_model.experimental.Fingerprint.from_proto(fresh)

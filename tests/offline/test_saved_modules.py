@@ -121,7 +121,7 @@ def test_function_aliases() -> None:
     for aliases in (before.function_aliases, after.function_aliases):
         assert list(aliases) == ["the_features"]
     names = [[f.name for f in model.function_aliases["the_features"]] for model in (before, after)]
-    assert len(names[0]) == len(names[1]) >= 1
+    assert len(names[0]) > len(names[1]) >= 1  # equal traces of one alias are one
 
 
 @pytest.mark.parametrize("name", MODELS)

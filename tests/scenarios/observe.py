@@ -92,7 +92,7 @@ def caught(call: Callable[[], Any], mark: str = "") -> dict[str, Any]:
     """The type of the exception that `call` raises, and whether its message holds `mark`."""
     try:
         call()
-    except Exception as error:
+    except Exception as error:  # which exception it is, is what is observed
         return {"raised": type(error).__name__, "names the place": mark in str(error)}
     return {"raised": None, "names the place": False}
 

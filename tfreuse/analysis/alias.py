@@ -47,6 +47,7 @@ class Alias:
         self._nodes = graph.nodes
         self._ops = ops
         self._argument_index = {name: index for index, name in enumerate(graph.arguments)}
+        self._made: dict[str, Resource] = {}
 
     def resource(self, value: Value) -> Resource:
         """The resource that a handle value names, looked up through `Identity` and its like."""
@@ -55,7 +56,9 @@ class Alias:
             if node.name in self._argument_index:
                 return Resource("argument", self._argument_index[node.name])
             if node.op not in _FORWARDING or not node.inputs:
-                return self._made_by(node)
+                if node.name not in self._made:
+                    self._made[node.name] = self._made_by(node)
+                return self._made[node.name]
             value = node.inputs[0]
         return UNKNOWN
 

@@ -37,7 +37,7 @@ class Analyses:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """The class of every node; arguments, and reads that race with a write, are fixed."""
-        kinds = self.effects.kinds(self.order)
+        kinds = self.effects.kinds()
         kinds.update(dict.fromkeys(self.graph.arguments, FIXED))
         self.racing = racing_reads(self.graph, self.effects, kinds, self.order)
         kinds.update(dict.fromkeys(self.racing, FIXED))

@@ -28,14 +28,9 @@ def clobbered(graph: Graph, ops: Ops, overwriting: Container[str]) -> frozenset[
 
 def overwriters(graph: Graph, ops: Ops, overwriting: Container[str]) -> list[Node]:
     """The nodes that may overwrite an operand: ops that work in place, and calls of functions that do."""
-    suspects = {op for op in {node.op for node in graph.nodes.values()} if _may_overwrite(op, ops)}
-    return [
-        node
-        for node in graph.nodes.values()
-        if node.op in suspects
-        or node.op in overwriting
-        or any(function.name in overwriting for function in node.attrs.functions)
-    ]
+    suspects = [op for op in graph.by_op if op in overwriting or _may_overwrite(op, ops)]
+    found = [graph.nodes[name] for op in suspects for name in graph.by_op[op]]
+    return found + [node for node in graph.naming if any(func.name in overwriting for func in node.attrs.functions)]
 
 
 def _may_overwrite(op: str, ops: Ops) -> bool:

@@ -19,6 +19,7 @@ from tfreuse.ir.graph import Graph, Node
 from tfreuse.ops.registry import Ops
 
 _PORT_BITS = 20
+_STEP = 1 << _PORT_BITS
 _MERGEABLE = frozenset({PURE, READ})
 
 
@@ -31,7 +32,7 @@ class AttrKeys:
     def __init__(self, ops: Ops, fingerprints: Callable[[], Fingerprints] | None = None) -> None:
         self._ops = ops
         self._fingerprints = fingerprints
-        self._by_object: dict[tuple[str, str, int], int] = {}
+        self.by_object: dict[tuple[str, str, int], int] = {}
         self._alive: list[Attrs] = []
         self._by_meaning: dict[Hashable, int] = {}
 
@@ -39,7 +40,7 @@ class AttrKeys:
         """The number of the node's op, device and attributes; equal numbers mean equal ones."""
         # Readers share equal sets of attributes, so the object finds most keys; meaning decides, by comparison.
         shortcut = (node.op, node.device, id(node.attrs))
-        found = self._by_object.get(shortcut)
+        found = self.by_object.get(shortcut)
         if found is None:
             attrs = self.significant(node)
             if node.attrs.is_colocated:
@@ -48,7 +49,7 @@ class AttrKeys:
             if self._fingerprints is not None and self._ops.facts(op).kind == "unknown":  # a function's name, maybe
                 op = self._fingerprints().first(op)
             meaning = (op, node.device, tuple(sorted(attrs.items())))
-            found = self._by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
+            found = self.by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
             self._alive.append(node.attrs)  # or another set could come to have its id
         return found
 
@@ -57,7 +58,8 @@ class AttrKeys:
         attrs = node.attrs
         if self._fingerprints is not None and attrs.functions:
             attrs = self._fingerprints().renamed(attrs)
-        filled = {**self._ops.defaults(node.op), **attrs}
+        filled = dict(self._ops.defaults(node.op))
+        filled.update(attrs.items())
         return {name: attr for name, attr in filled.items() if name not in INSIGNIFICANT}
 
 
@@ -99,24 +101,32 @@ class Congruence:
         number = self.number
         kinds = self._memory.kinds
         controlled = self._memory.states
-        commutes, attr_key = self._ops.commutes, self.attr_keys.key
+        commutes, attr_key, known_keys = self._ops.commutes, self.attr_keys.key, self.attr_keys.by_object
+        nodes, own = graph.nodes, -_STEP
+        lone = alone.union([name for name, kind in kinds.items() if kind not in _MERGEABLE])
         for name in order:
-            node = graph.nodes[name]
-            own = len(number) << _PORT_BITS
-            if kinds[name] not in _MERGEABLE or name in alone:
+            own += _STEP
+            if name in lone:
                 number[name] = own
                 continue
+            node = nodes[name]
             operands = [number[source] + port for source, port in node.inputs]
             if len(operands) == 2 and operands[0] > operands[1] and commutes(node.op, node.attrs):
                 operands.reverse()
-            attrs = self.attributes(node) if node.attrs.is_colocated else attr_key(node)
+            attrs: Hashable
+            if node.attrs.is_colocated:
+                attrs = self.attributes(node)
+            else:
+                attrs = known_keys.get((node.op, node.device, id(node.attrs)))
+                if attrs is None:
+                    attrs = attr_key(node)
             key = (attrs, self.state(node) if name in controlled else 0, *operands)
-            first = found.setdefault(key, own)
-            number[name] = first
+            number[name] = first = found.setdefault(key, own)
             if first != own:
-                if first not in members:
-                    members[first] = [order[first >> _PORT_BITS]]
-                members[first].append(name)
+                if first in members:
+                    members[first].append(name)
+                else:
+                    members[first] = [order[first >> _PORT_BITS], name]
         return members
 
     def attributes(self, node: Node) -> Hashable:

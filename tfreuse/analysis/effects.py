@@ -10,7 +10,6 @@ from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.fingerprint import Fingerprints
 from tfreuse.analysis.gradients import custom_gradients
-from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.facts import Facts
@@ -88,12 +87,10 @@ class Effects:
         self._summaries = summaries
         self._alias = Alias(graph, self._ops)
         self._plain: dict[str, str] = {}
-        self._ranges: dict[tuple[str, Attrs], Mapping[str, tuple[int, int]]] = {}
-        present = {node.op for node in graph.nodes.values()}
-        self.has_frames = any(self._ops.facts(op).kind == "control" for op in present)
-        giving = {op for op in present if self._ops.gives_ref(op)}
-        self._ref_sources = (
-            frozenset(node.name for node in graph.nodes.values() if node.op in giving) if giving else frozenset()
+        self._fixed_ranges: dict[str, Mapping[str, tuple[int, int]]] = {}
+        self.has_frames = any(self._ops.facts(op).kind == "control" for op in graph.by_op)
+        self._ref_sources = frozenset(
+            name for op, names in graph.by_op.items() if self._ops.gives_ref(op) for name in names
         )
 
     def of(self, node: Node) -> frozenset[Access]:
@@ -107,19 +104,20 @@ class Effects:
         elif facts.kind == "allocates":
             found = frozenset({Access("allocate", Resource("handle", node.name)), *self._listed(node, facts)})
         else:
-            found = frozenset(self._listed(node, facts))
+            found = frozenset(self._listed(node, facts)) if facts.accesses else _NOTHING
         if self._ref_sources and any(value.node in self._ref_sources for value in node.inputs):
             # A TF1 reference is an alias of the variable's buffer: using it is an unordered read.
             found |= {Access("write", UNKNOWN)} if self._takes_ref(node.op) else {Access("read", UNKNOWN)}
         return found
 
-    def kinds(self, order: list[str]) -> dict[str, str]:
-        """The class of every node, in the order given."""
-        nodes, plain = self._graph.nodes, self._plain
-        if self._ref_sources:
-            return {name: self.kind(nodes[name]) for name in order}
-        # The class of most nodes follows from their op, and the first `kind` of an op notes it.
-        return {name: plain.get((node := nodes[name]).op) or self.kind(node) for name in order}
+    def kinds(self) -> dict[str, str]:
+        """The class of every node; that of most follows from their op."""
+        kinds: dict[str, str] = {}
+        nodes = self._graph.nodes
+        for op, names in self._graph.by_op.items():
+            plain = "" if self._ref_sources else self._plain_kind(op)
+            kinds.update(dict.fromkeys(names, plain) if plain else {name: self.kind(nodes[name]) for name in names})
+        return kinds
 
     def kind(self, node: Node) -> str:
         """The class of `node`: PURE, READ, FIXED or EFFECT."""
@@ -170,11 +168,12 @@ class Effects:
                 yield Access(access.mode, self._alias.resource(value))
 
     def _input_ranges(self, node: Node) -> Mapping[str, tuple[int, int]]:
-        key = node.op, node.attrs
-        found = self._ranges.get(key)
+        found = self._fixed_ranges.get(node.op)
         if found is None:
             schema = self._ops.schema(node.op)
-            found = self._ranges[key] = {} if schema is None else schema.input_ranges(node.attrs)
+            found = {} if schema is None else schema.input_ranges(node.attrs)
+            if schema is None or not any(arg.number_attr or arg.type_list_attr for arg in schema.inputs):
+                self._fixed_ranges[node.op] = found
         return found
 
     def _call(self, node: Node) -> frozenset[Access]:

@@ -14,13 +14,9 @@ from tfreuse.ir.graph import Graph, Node
 
 def custom_gradients(graph: Graph, customized: Container[str]) -> frozenset[str]:
     """Names of the nodes with a custom gradient of their own or in a function of `customized` that they call."""
-    return frozenset([name for name, node in graph.nodes.items() if _is_custom(node, customized)])
+    called = [name for op, names in graph.by_op.items() if op in customized for name in names]
+    return frozenset([*called, *(node.name for node in graph.naming if _is_custom(node, customized))])
 
 
 def _is_custom(node: Node, customized: Container[str]) -> bool:
-    attrs = node.attrs
-    if node.op in customized:
-        return True
-    return not attrs.is_plain and (
-        GRADIENT in attrs or any(function.name in customized for function in attrs.functions)
-    )
+    return GRADIENT in node.attrs or any(function.name in customized for function in node.attrs.functions)

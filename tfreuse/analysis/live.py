@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfreuse.ir.graph import Graph
+from tfreuse.ir.order import ancestors
 
 
 def live_nodes(graph: Graph) -> set[str]:
@@ -11,12 +12,4 @@ def live_nodes(graph: Graph) -> set[str]:
     starts = graph.roots - apart
     if starts <= set(graph.arguments):
         return set(graph.nodes) - apart
-    found: set[str] = set()
-    work = list(starts)
-    while work:
-        name = work.pop()
-        if name not in found and name not in apart:
-            found.add(name)
-            work += [source for source, _ in graph.nodes[name].inputs]
-            work += graph.nodes[name].controls
-    return found
+    return ancestors(graph, starts, apart)

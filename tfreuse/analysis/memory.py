@@ -46,7 +46,8 @@ class Memory:
         self._nodes = graph.nodes
         self.kinds = kinds
         self._looks_through = not has_races
-        self._effect_names = [name for name in order if kinds[name] == EFFECT and name not in graph.arguments]
+        effects = {name for name, kind in kinds.items() if kind == EFFECT}.difference(graph.arguments)
+        self._effect_names = [name for name in order if name in effects] if effects else []
         self.states: dict[str, State] = {}
         controlled = [name for name in order if graph.nodes[name].controls]
         if has_frames or len(self._effect_names) > MAX_EFFECTS:

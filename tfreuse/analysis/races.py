@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from tfreuse.analysis.alias import UNKNOWN, Resource
 from tfreuse.analysis.effects import EFFECT, READ, Effects
 from tfreuse.analysis.live import live_nodes
-from tfreuse.ir.graph import Graph
+from tfreuse.ir.attrs import Attrs
+from tfreuse.ir.graph import Graph, Value
 
 MAX_ACCESSES = 16_384
 """Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
@@ -24,12 +25,12 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
     and the same fetched or public node needs, so initialisation does not count. Two arguments count as two
     resources, as they do for automatic control dependencies.
     """
-    writers = _by_resource(graph, effects, kinds, order, EFFECT, "write")
+    writers = _by_resource(graph, effects, kinds, EFFECT, "write")
     if not writers:
         return frozenset()
     pairs = [
         (read, write)
-        for resource, readers in _by_resource(graph, effects, kinds, order, READ, "read").items()
+        for resource, readers in _by_resource(graph, effects, kinds, READ, "read").items()
         if resource in writers
         for read in readers
         for write in writers[resource]
@@ -54,14 +55,18 @@ def _are_neighbours(graph: Graph, one: str, other: str) -> bool:
 
 
 def _by_resource(
-    graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str], kind: str, mode: str
+    graph: Graph, effects: Effects, kinds: Mapping[str, str], kind: str, mode: str
 ) -> dict[Resource, list[str]]:
     found: dict[Resource, list[str]] = {}
-    for name in order:
-        if kinds[name] == kind:
-            for access in effects.of(graph.nodes[name]):
-                if access.mode == mode and access.resource != UNKNOWN:
-                    found.setdefault(access.resource, []).append(name)
+    alike: dict[tuple[str, Attrs, tuple[Value, ...]], list[Resource]] = {}
+    for name in [name for name, known in kinds.items() if known == kind]:
+        node = graph.nodes[name]
+        key = node.op, node.attrs, node.inputs
+        if key not in alike:
+            used = [access.resource for access in effects.of(node) if access.mode == mode]
+            alike[key] = [resource for resource in used if resource != UNKNOWN]
+        for resource in alike[key]:
+            found.setdefault(resource, []).append(name)
     return found
 
 

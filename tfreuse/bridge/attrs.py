@@ -17,7 +17,8 @@ def read_attrs(items: Mapping[str, Any], known: dict[bytes, Attr] | None = None)
     if known is None:
         return Attrs({name: read_attr(value) for name, value in items.items()})
     found: dict[str, Attr] = {}
-    for name, value in items.items():
+    for name in items:
+        value = items[name]
         wire = value.SerializeToString(deterministic=True)
         attr = known.get(wire)
         if attr is None:

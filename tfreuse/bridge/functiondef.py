@@ -34,7 +34,6 @@ def read_function(
     }
     ports = _Ports(function, ops)
     nodes = (reader or NodeReader()).read(function.node_def, ports.parse)
-    check_ops(nodes.values(), ops)
     clash = arguments.keys() & nodes.keys()
     if clash:
         raise GraphError(f"{min(clash)!r} is both an argument and a node")
@@ -51,7 +50,7 @@ def read_function(
         controls.append((label, function.control_ret[label]))
     # Older TensorFlow wrote `control_ret` alone.
     controls += [(label, node) for label, node in sorted(function.control_ret.items()) if label not in dict(controls)]
-    return Graph(
+    graph = Graph(
         function.signature.name,
         {**arguments, **nodes},
         arguments=tuple(arguments),
@@ -60,6 +59,8 @@ def read_function(
         kept=frozenset(kept),
         attrs=read_attrs(function.attr),
     )
+    check_ops(graph, ops)
+    return graph
 
 
 def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everything: bool = False) -> None:

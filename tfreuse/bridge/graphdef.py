@@ -25,9 +25,13 @@ def read_main(
         UnknownOpError: if an op is not registered.
         GraphError: if the graph contradicts itself.
     """
-    nodes = (reader or NodeReader()).read(protos, parse_value, by_name=True)
-    check_ops(nodes.values(), ops)
-    return Graph("", nodes, arguments=tuple(arguments), kept=frozenset(kept), frozen=frozenset(frozen))
+    reader = reader or NodeReader()
+    nodes = reader.read(protos, parse_value, by_name=True)
+    graph = Graph("", nodes, arguments=tuple(arguments), kept=frozenset(kept), frozen=frozenset(frozen))
+    if reader.in_order:
+        graph.note_ordered()
+    check_ops(graph, ops)
+    return graph
 
 
 def write_main(before: Graph, after: Graph, source: Any, target: Any, everything: bool = False) -> None:
@@ -44,26 +48,29 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
 
     Where nodes are new, all stand in the order of `after`.
     """
-    nodes = after.nodes
-    left = [proto for proto in source if proto.name in nodes]
+    left: list[Any] = []
+    changed: list[tuple[int, Node, Node]] = []
+    arguments = len(before.nodes) - len(source)  # a function's stand in front, and in no proto
+    for index, (name, old) in enumerate(before.nodes.items(), -arguments):
+        new = after.nodes.get(name)
+        if new is None or index < 0:
+            continue
+        if new is not old or everything:
+            changed.append((len(left), old, new))
+        left.append(source[index])
+    is_wider = len(after.nodes) > len(left) + arguments
     if target is not source:
         target.extend(left)
-    elif len(left) != len(before.nodes):
+    elif len(left) != len(source):
         del target[:]
         target.extend(left)
-    del left
-    if any(name not in before.nodes for name in nodes):
-        _add_new(before, after, target, text_of)
-    for proto in target:
-        name = proto.name
-        if name not in before.nodes:
-            continue
-        old, new = before.nodes[name], nodes[name]
-        if old is new and not everything:
-            continue
+    for index, old, new in changed:
+        proto = target[index]
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:
             write_meaning(new, old, proto)
+    if is_wider:
+        _add_new(before, after, target, text_of)
 
 
 def _add_new(before: Graph, after: Graph, target: Any, text_of: Any) -> None:
@@ -79,18 +86,15 @@ def _add_new(before: Graph, after: Graph, target: Any, text_of: Any) -> None:
     target.extend(ordered)
 
 
-def check_ops(nodes: Iterable[Node], ops: Ops) -> None:
+def check_ops(graph: Graph, ops: Ops) -> None:
     """Check that every op has a signature.
 
     Raises:
         UnknownOpError: naming the first op that has none.
     """
-    known: set[str] = set()
-    for node in nodes:
-        if node.op not in known:
-            if ops.schema(node.op) is None:
-                raise UnknownOpError(node.op, node.name)
-            known.add(node.op)
+    for op, names in graph.by_op.items():
+        if ops.schema(op) is None:
+            raise UnknownOpError(op, names[0])
 
 
 def parse_value(text: str) -> tuple[Value]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tfreuse.bridge.attrs import read_attrs, write_attr
+from tfreuse.bridge.attrs import read_attr, read_attrs, write_attr
 from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
 
 _NAME, _OP, _INPUT = 0x0A, 0x12, 0x1A
 """The wire tags of the first fields of a `NodeDef` (node_def.proto); each has a length of one byte up to 127."""
-_LATER_TAGS = frozenset({0x22, 0x2A, 0x32, 0x3A})
+_ATTR = 0x2A
+_LATER_TAGS = frozenset({0x22, _ATTR, 0x32, 0x3A})
 
 _SHARED_LIMIT = 4096
 """Nodes longer than this (constants with large values) are not worth a place in the table of shared attributes."""
@@ -25,6 +26,8 @@ class NodeReader:
         self._known: dict[bytes, Attr] = {}
         self._shared: dict[bytes, tuple[Attrs, str]] = {}
         self._ops: dict[bytes, str] = {}
+        self.in_order = False
+        """Whether the nodes read last are known to stand behind their inputs each."""
 
     def read(
         self, protos: Iterable[Any], values_of: Callable[[str], tuple[Value, ...]], by_name: bool = False
@@ -41,10 +44,11 @@ class NodeReader:
         # calls come next. So a node is taken from its wire form, of which the end, device and attributes, is the key
         # of what was read before; a length of two bytes is rare, and read in the ordinary way.
         nodes: dict[str, Node] = {}
+        in_order = by_name
         known: dict[bytes, tuple[Value, ...]] = {}
-        shared, ops = self._shared, self._ops
+        shared, ops, new = self._shared, self._ops, tuple.__new__
         for proto in protos:
-            wire = proto.SerializeToString(deterministic=True)
+            wire = proto.SerializeToString()  # in any order: equal bytes mean equal attributes, others are compared
             texts: list[bytes] = []
             op = ""
             try:
@@ -65,17 +69,20 @@ class NodeReader:
             if not is_short:
                 key, texts = proto.name.encode(), [text.encode() for text in proto.input]
             name = key.decode()
-            inputs: list[Value] = []
+            inputs: tuple[Value, ...] = ()
             controls = NO_CONTROLS
             for text in texts:
                 values = known.get(text)
                 if values is None:
                     if text[:1] == b"^":
                         source = known.get(text[1:]) if by_name else None
-                        controls |= {source[0].node if source else text[1:].decode()}
+                        control = source[0].node if source else text[1:].decode()
+                        in_order = in_order and control in nodes
+                        controls |= {control}
                         continue
                     values = known[text] = values_of(text.decode())
-                inputs += values
+                    in_order = in_order and values[0].node in nodes
+                inputs = inputs + values if inputs else values
             rest = wire[at:] if is_short and size - at < _SHARED_LIMIT else None
             found = None if rest is None else shared.get(rest)
             attrs, device = self._read_rest(proto, rest) if found is None else found
@@ -84,17 +91,44 @@ class NodeReader:
                 ops[op.encode()] = op
             if name in nodes:
                 raise GraphError(f"two nodes are called {name!r}")
-            nodes[name] = Node(name, op, tuple(inputs), controls, attrs, device)
+            nodes[name] = new(Node, (name, op, inputs, controls, attrs, device))
             if by_name:
-                known[key] = (Value(name),)
+                known[key] = (new(Value, (name, 0)),)
+        self.in_order = in_order
         return nodes
 
     def _read_rest(self, proto: Any, rest: bytes | None) -> tuple[Attrs, str]:
         """Attributes and device of a node, noted under the part of its wire form that holds just them."""
         if rest is None:
             return read_attrs(proto.attr), proto.device
-        found = self._shared[rest] = read_attrs(proto.attr, self._known), proto.device
+        attrs = self._read_wire(proto, rest)
+        if attrs is None:
+            attrs = read_attrs(proto.attr, self._known)
+        found = self._shared[rest] = attrs, proto.device
         return found
+
+    def _read_wire(self, proto: Any, rest: bytes) -> Attrs | None:
+        """The attributes in `rest`, asking `proto` only for values not seen before; None for a length of two bytes."""
+        found: dict[str, Attr] = {}
+        known, at, size = self._known, 0, len(rest)
+        try:
+            while at < size:
+                end = at + 2 + rest[at + 1]
+                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
+                    key = at + 4 + rest[at + 3]
+                    if rest[at + 2] != 0x0A or rest[key] != 0x12 or key + 2 + rest[key + 1] != end or end - at > 129:
+                        return None
+                    name, wire = rest[at + 4 : key].decode(), rest[key + 2 : end]
+                    attr = known.get(wire)
+                    if attr is None:
+                        attr = known[wire] = read_attr(proto.attr[name])
+                    found[name] = attr
+                elif end - at > 129:
+                    return None
+                at = end
+        except IndexError:
+            return None
+        return Attrs(found)
 
 
 def write_inputs(node: Node, before: Node | None, proto: Any, text_of: Callable[[Value], str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +53,7 @@ def public_names(meta_graph: Any) -> PublicNames:
     for asset in meta_graph.asset_file_def:
         names.fed.append(node_of(asset.tensor_info.name))
     for key, collection in meta_graph.collection_def.items():
-        for name in _collection_names(collection, nodes.keys()):
+        for name in collection_names(collection, nodes.keys()):
             names.keep("", name)
             if key in _INIT_COLLECTIONS:
                 starts.add(node_of(name))
@@ -100,8 +100,8 @@ def called_functions(node: Any, library: Iterable[str]) -> Iterator[str]:
             yield from (func.name for func in value.list.func)
 
 
-def _collection_names(collection: Any, nodes: Iterable[str]) -> Iterator[str]:
-    """Node names in a collection; serialised protos are searched field by field, whatever their type."""
+def collection_names(collection: Any, nodes: Iterable[str]) -> Iterator[str]:
+    """Names of `nodes` in a collection; serialised protos are searched field by field, whatever their type."""
     kind = collection.WhichOneof("kind")
     if kind == "node_list":
         texts = list(collection.node_list.value)
@@ -187,7 +187,7 @@ def _functions(meta_graph: Any, nodes: dict[str, Any], serving: set[str], names:
         names.labels.update((name, path) for name in found if path)
         own = index in saveables or path.rpartition(".")[2] in _RESOURCE_FUNCTIONS
         (special if own else ordinary).update(found)
-    names.frozen_functions = _reachable(special, library) - _reachable(ordinary, library)
+    names.frozen_functions = reachable(special, library) - reachable(ordinary, library)
 
 
 def _object_paths(objects: Any) -> dict[int, str]:
@@ -202,7 +202,8 @@ def _object_paths(objects: Any) -> dict[int, str]:
     return paths
 
 
-def _reachable(starts: Iterable[str], library: dict[str, Any]) -> set[str]:
+def reachable(starts: Iterable[str], library: Mapping[str, Any]) -> set[str]:
+    """The functions of the library, by name, that these run, themselves included."""
     found: set[str] = set()
     work = [name for name in starts if name in library]
     while work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from math import prod
 from typing import Any
 
@@ -12,6 +13,8 @@ from tfreuse.ir import dtypes
 from tfreuse.ir.attrs import Tensor
 
 _STRING = dtypes.NUMBERS["string"]
+_PACKED = {"<f4": "f", "<f8": "d", "?": "?", "<i8": "q", "<u8": "Q"}
+"""Element types whose field holds the element itself, as `struct` writes them."""
 _FIELDS: dict[str, tuple[str, str]] = {
     "float": ("float_val", "<f4"),
     "double": ("double_val", "<f8"),
@@ -46,7 +49,7 @@ def read_tensor(proto: Any) -> Tensor | None:
     """
     if proto.tensor_shape.unknown_rank:
         return None
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
     count = 1
     for size in shape:
         if size < 0:
@@ -113,7 +116,10 @@ def _read_strings(values: list[bytes], count: int, shape: tuple[int, ...]) -> Te
 
 
 def _list_bytes(values: Any, code: str) -> bytes:
-    if code in ("<f4", "<f8", "?", "<i8", "<u8"):
+    if code in _PACKED:
+        if len(values) == 1 and values[0] == values[0]:
+            # numpy takes its time for one number, and most lists hold one; but Python's floats make every NaN quiet.
+            return struct.pack(f"<{_PACKED[code]}", values[0])
         return np.array(values, dtype=code).tobytes()
     # Narrow types stand in an int32 field, sign-extended or not; the low bits are the element.
     return np.array(values, dtype="<i8").astype(code).tobytes()

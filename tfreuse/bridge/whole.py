@@ -20,7 +20,7 @@ from tfreuse.errors import InputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # the name of a module otherwise
 
 NEW, OLD = "target.new", "target.old"
 """What becomes the target, and what was there before, in the hidden folder."""
@@ -48,7 +48,7 @@ def written_whole(target: str, overwrite: bool) -> Iterator[str]:
                     if store.exists(place) and not overwrite:
                         raise InputError(f"the target {target} exists by now; what was there is kept")
                     _put(fresh, place, os.path.join(room, OLD))
-        except BaseException:
+        except BaseException:  # an interrupt leaves nothing behind either
             for folder in missing:
                 _quietly(_remove_empty, folder)
             raise
@@ -66,7 +66,7 @@ def _room(place: str) -> Iterator[str]:
                 continue
             try:
                 yield room
-            except BaseException:
+            except BaseException:  # an interrupt as well
                 _quietly(files.remove, os.path.join(room, NEW))
                 _quietly(_remove_empty, room)
                 raise
@@ -141,7 +141,7 @@ def _move(here: str, there: str) -> None:
             files.copy_tree(here, there)
         else:
             store.copy(here, there)
-    except BaseException:
+    except BaseException:  # an interrupt as well
         _quietly(files.remove, there)
         raise
     files.remove(here)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from tfreuse import errors
+from tfreuse.cli.options import Options
 from tfreuse.cli.process import NOT_PROVED, code_of, exit_code, say
 from tfreuse.cli.progress import progress_bar
 
@@ -85,11 +86,27 @@ def optimize(
     verify: Verify = 0,
     feeds: Feeds = None,
     time_limit: Limit = None,
+    strip_shapes: Annotated[
+        bool, typer.Option("--strip-shapes", help="Drop recorded static shapes; TensorFlow infers them anew.")
+    ] = False,
 ) -> None:
     """Write to DST the model of SRC with equal work shared; SRC is not touched."""
-    _run(
-        src, dst, pipeline, preset, tags, outputs, inputs, no_proof, overwrite, dry_run, json, verify, feeds, time_limit
+    options = Options(
+        pipeline=pipeline,
+        preset=preset,
+        tags=tags,
+        outputs=outputs,
+        inputs=inputs,
+        no_proof=no_proof,
+        json=json,
+        time_limit=time_limit,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        verify=verify,
+        feeds=feeds,
+        strip_shapes=strip_shapes,
     )
+    _run(src, dst, options)
 
 
 @app.command()
@@ -105,38 +122,31 @@ def inspect(
     time_limit: Limit = None,
 ) -> None:
     """Show what could be shared in SRC, and what not and why; nothing is written."""
-    _run(src, None, pipeline, preset, tags, outputs, inputs, no_proof, False, True, json, time_limit=time_limit)
+    options = Options(
+        pipeline=pipeline,
+        preset=preset,
+        tags=tags,
+        outputs=outputs,
+        inputs=inputs,
+        no_proof=no_proof,
+        json=json,
+        time_limit=time_limit,
+        dry_run=True,
+        weights=True,
+    )
+    _run(src, None, options)
 
 
-def _run(
-    src: str,
-    dst: str | None,
-    pipeline: str | None,
-    preset: str | None,
-    tags: str | None,
-    outputs: str | None,
-    inputs: str | None,
-    no_proof: bool,
-    overwrite: bool,
-    dry_run: bool,
-    json: bool,
-    verify: int = 0,
-    feeds: list[str] | None = None,
-    time_limit: float | None = None,
-) -> None:
+def _run(src: str, dst: str | None, options: Options) -> None:
     """Do what was asked, then show the report; typer would end on an interrupt without a word."""
     done = "nothing was written"
     try:
-        if pipeline is not None and preset is not None:
+        if options.pipeline is not None and options.preset is not None:
             raise errors.InputError("--pipeline and --preset exclude each other; give one of them")
-        chosen = {"pipeline": pipeline, "preset": preset or "exact"}
-        writing = {"overwrite": overwrite, "dry_run": dry_run, "proof": not no_proof, "verify": verify}
-        report = _report(
-            src, dst, tags, outputs, inputs, {**chosen, **writing, "feeds": feeds or None, "time_limit": time_limit}
-        )
-        if dst is not None and not dry_run:
+        report = _report(src, dst, options)
+        if dst is not None and not options.dry_run:
             done = f"{dst} was written"
-        _show(report, json, None if dry_run else dst)
+        _show(report, options.json, None if options.dry_run else dst)
         refused = [remark for remark in report.failures if remark["id"] == "proof-refused"]
         if refused:
             say(f"error: {len(refused)} rewrites were not proved and are left out; please report it")
@@ -146,31 +156,31 @@ def _run(
         raise typer.Exit(code_of(interrupt)) from None
 
 
-def _report(
-    src: str, dst: str | None, tags: str | None, outputs: str | None, inputs: str | None, options: dict[str, Any]
-) -> Report:
+def _report(src: str, dst: str | None, options: Options) -> Report:
     from tfreuse.bridge.files import checked_path, is_graph_file
     from tfreuse.offline.graphs import optimize_graph_file
     from tfreuse.offline.saved_model import optimize_saved_model
     from tfreuse.pipeline.limit import check_time_limit
     from tfreuse.pipeline.text import resolve_pipeline
 
+    given = options.for_any_model()
     # A typing error is told before the seconds that TensorFlow takes.
-    resolve_pipeline(options["pipeline"], options["preset"])
-    check_time_limit(options["time_limit"])
+    resolve_pipeline(given["pipeline"], given["preset"], whole=True)
+    check_time_limit(given["time_limit"])
     checked_path(src, "source")
     _import_tensorflow()
     if is_graph_file(src):
-        if tags is not None:
+        if options.tags is not None:
             raise errors.InputError("--tags goes with SavedModels; a graph file has none")
+        if options.strip_shapes:
+            raise errors.InputError("--strip-shapes goes with SavedModels")
         with progress_bar() as progress:
-            return optimize_graph_file(
-                src, dst, outputs=_names(outputs), inputs=_names(inputs), progress=progress, **options
-            )
-    if outputs is not None or inputs is not None:
+            outputs, inputs = _names(options.outputs), _names(options.inputs)
+            return optimize_graph_file(src, dst, outputs=outputs, inputs=inputs, progress=progress, **given)
+    if options.outputs is not None or options.inputs is not None:
         raise errors.InputError("--outputs and --inputs go with graph files; a SavedModel has signatures")
     with progress_bar() as progress:
-        return optimize_saved_model(src, dst, tags=tags, progress=progress, **options)
+        return optimize_saved_model(src, dst, progress=progress, **given, **options.for_saved_models())
 
 
 def _show(report: Report, json: bool, written: str | None) -> None:

@@ -75,7 +75,7 @@ def _prepare_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     sys.stdout = sys.stdout or open(1, "w", errors=ESCAPED, closefd=False)  # noqa: SIM115  # as long as the process
-    sys.stderr = sys.stderr or open(2, "w", errors=ESCAPED, closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", errors=ESCAPED, closefd=False)  # noqa: SIM115  # likewise
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=ESCAPED)
 

@@ -63,17 +63,24 @@ GRADIENT = "_gradient_op_type"
 class Attrs(Mapping[str, Attr]):
     """An immutable set of named attributes, hashed once; equal sets are shared by the reader of a graph.
 
-    A plain set names no function and no gradient, nor has it a list, which might.
+    `functions` are all that the attributes name, in lists too (`Case` names its branches in a list). A plain set
+    names no function and no gradient.
     """
 
-    __slots__ = ("_functions", "_hash", "_items", "is_colocated", "is_plain")
+    __slots__ = ("_hash", "_items", "functions", "is_colocated", "is_plain")
 
     def __init__(self, items: Mapping[str, Attr] | None = None) -> None:
         self._items: dict[str, Attr] = dict(sorted(items.items())) if items else {}
         self._hash: int | None = None
-        self._functions: tuple[Func, ...] | None = None
+        functions: tuple[Func, ...] = ()
+        for kind, value in self._items.values():
+            if kind == "func":
+                functions += (value,)
+            elif kind == "list" and value[0] == "func":
+                functions += value[1]
+        self.functions = functions
         self.is_colocated = "_class" in self._items and self._items["_class"].kind == "list"
-        self.is_plain = not any(name == GRADIENT or attr.kind in ("func", "list") for name, attr in self._items.items())
+        self.is_plain = not functions and GRADIENT not in self._items
 
     def __getitem__(self, name: str) -> Attr:
         return self._items[name]
@@ -99,19 +106,6 @@ class Attrs(Mapping[str, Attr]):
 
     def __repr__(self) -> str:
         return f"Attrs({self._items!r})"
-
-    @property
-    def functions(self) -> tuple[Func, ...]:
-        """Every function that the attributes name, in lists too (`Case` names its branches in a list)."""
-        if self._functions is None:
-            found: list[Func] = []
-            for attr in self._items.values():
-                if attr.kind == "func":
-                    found.append(attr.value)
-                elif attr.kind == "list" and attr.value[0] == "func":
-                    found += attr.value[1]
-            self._functions = tuple(found)
-        return self._functions
 
     def items(self) -> ItemsView[str, Attr]:
         """The names and attributes, in the order of the names."""

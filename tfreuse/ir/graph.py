@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from tfreuse.errors import GraphError
@@ -58,26 +59,31 @@ class Graph:
     shapes: Callable[[Value], tuple[int, ...] | None] | None = field(default=None, compare=False, repr=False)
     known_ordered: bool = field(init=False, default=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_roots", None)
-
     def note_ordered(self) -> None:
         """Note that every node stands behind its inputs in `nodes`."""
         object.__setattr__(self, "known_ordered", True)
 
-    @property
+    @cached_property
     def roots(self) -> frozenset[str]:
         """Names that something outside refers to: outputs, control outputs, kept and frozen nodes, arguments."""
-        roots: frozenset[str] | None = getattr(self, "_roots", None)
-        if roots is None:
-            roots = frozenset(
-                [value.node for _, value in self.outputs]
-                + [name for _, name in self.control_outputs]
-                + list(self.arguments)
-            )
-            roots |= self.kept | self.frozen
-            object.__setattr__(self, "_roots", roots)
-        return roots
+        named = [value.node for _, value in self.outputs] + [name for _, name in self.control_outputs]
+        return frozenset(named).union(self.arguments, self.kept, self.frozen)
+
+    @cached_property
+    def by_op(self) -> Mapping[str, Sequence[str]]:
+        """The names of the nodes of each op, as listed."""
+        found: dict[str, list[str]] = {}
+        for name, node in self.nodes.items():
+            try:
+                found[node.op].append(name)
+            except KeyError:
+                found[node.op] = [name]
+        return found
+
+    @cached_property
+    def naming(self) -> Sequence[Node]:
+        """The nodes whose attributes name a function or a gradient, as listed."""
+        return [node for node in self.nodes.values() if not node.attrs.is_plain]
 
     def evolve(
         self,

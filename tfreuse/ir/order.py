@@ -1,9 +1,9 @@
-"""Topological order of a graph in linear time, by its own loop because it runs on the hot path (docs/adr/0002)."""
+"""Topological order and ancestors in linear time, by loops of our own, which run on the hot path (docs/adr/0002)."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from tfreuse.errors import GraphError
 from tfreuse.ir.graph import Graph, Node, check_edges, check_roots
@@ -30,7 +30,7 @@ def check_graph(graph: Graph) -> None:
     Raises:
         GraphError: naming what is wrong.
     """
-    if is_ordered(graph.nodes):
+    if graph.known_ordered or is_ordered(graph.nodes):
         graph.note_ordered()
         check_roots(graph)
         return
@@ -70,6 +70,22 @@ def topological(graph: Graph) -> list[str]:
         stuck = min(name for name, count in waiting.items() if count > 0)
         raise GraphError(f"graph {graph.name!r} has a cycle through or before node {stuck!r}")
     return order
+
+
+def ancestors(graph: Graph, names: Iterable[str], apart: Set[str] = frozenset()) -> set[str]:
+    """The nodes that must run for these to run, themselves included; never one of `apart`, nor past one."""
+    nodes = graph.nodes
+    found = set(apart)
+    work = list(names)
+    while work:
+        name = work.pop()
+        if name not in found:
+            found.add(name)
+            node = nodes[name]
+            work += [source for source, _ in node.inputs]
+            work += node.controls
+    found.difference_update(apart)
+    return found
 
 
 def _is_back_edge(nodes: Mapping[str, Node], source: str, user: Node) -> bool:

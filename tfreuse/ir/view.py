@@ -43,9 +43,9 @@ def call_view(module: Module) -> nx.MultiDiGraph:
     view.add_nodes_from(module.graphs)
     view.add_nodes_from(module.opaque)
     for graph in module.graphs.values():
-        for node in graph.nodes.values():
-            if node.op in module.graphs:
-                view.add_edge(graph.name, node.op, key=node.name)
+        for op in module.graphs.keys() & graph.by_op:
+            view.add_edges_from((graph.name, op, name) for name in graph.by_op[op])
+        for node in graph.naming:
             for func in node.attrs.functions:
                 if func.name in view:
                     view.add_edge(graph.name, func.name, key=node.name)

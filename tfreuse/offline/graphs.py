@@ -13,7 +13,7 @@ from tfreuse.bridge.public_names import node_of
 from tfreuse.bridge.savedmodel import parse, part_of_a_saved_model, serialize
 from tfreuse.bridge.whole import written_whole
 from tfreuse.errors import InputError
-from tfreuse.offline.names import check_names, check_ports
+from tfreuse.offline.names import check_names, check_ports, check_spelling
 from tfreuse.offline.rewrite import damages, rewrite_in_place
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
@@ -63,7 +63,7 @@ def optimize_graph_def(
             getattr(copy, name).CopyFrom(getattr(graph_def, name))
     steps = resolve_pipeline(pipeline, preset)
     fetched, fed = list(outputs), list(inputs)
-    result = _optimize(copy, fetched, fed, steps, "the graph", None, graph_def.node, proof, time_limit)
+    result = _optimize(copy, fetched, fed, steps, "the graph", nodes=graph_def.node, proof=proof, time_limit=time_limit)
     found = verify_graph_def(graph_def, copy, result, fetched, fed, verify, given) if verify else None
     return copy, make_report([result], {"kind": "GraphDef", "name": "graph"}, steps, verification=found)
 
@@ -155,7 +155,7 @@ def optimize_graph_file(
     before = type(graph_def)()
     if verify:
         before.CopyFrom(graph_def)
-    result = _optimize(graph_def, fetched, fed, steps, source, progress, None, proof, time_limit)
+    result = _optimize(graph_def, fetched, fed, steps, source, progress=progress, proof=proof, time_limit=time_limit)
     found = verify_graph_def(before, graph_def, result, fetched, fed, verify, given) if verify else None
     model = {"kind": "GraphDef", "name": source, "target": target}
     report = make_report([result], model, steps, verification=found)
@@ -188,25 +188,34 @@ def _optimize(
     inputs: list[str],
     steps: Pipeline,
     source: str,
+    *,
+    proof: bool,
+    time_limit: float | None,
     progress: Progress | None = None,
     nodes: Any = None,
-    proof: bool = True,
-    time_limit: float | None = None,
 ) -> Result:
     if not outputs:
         raise InputError("no outputs; name the nodes that are fetched (outputs=..., --outputs)")
-    check_names([*outputs, *inputs], graph_def.node if nodes is None else nodes, source)
-    result = rewrite_in_place(
-        graph_def,
-        steps,
-        source,
-        arguments=dict.fromkeys(map(node_of, inputs)),
-        kept={MAIN: set(map(node_of, outputs))},
-        progress=progress,
-        nodes=nodes,
-        proof=proof,
-        time_limit=time_limit,
-    )
+    names = [*outputs, *inputs]
+    check_spelling(names)
+    read = graph_def.node if nodes is None else nodes
+    try:
+        result = rewrite_in_place(
+            graph_def,
+            steps,
+            source,
+            arguments=dict.fromkeys(map(node_of, inputs)),
+            kept={MAIN: set(map(node_of, outputs))},
+            progress=progress,
+            nodes=nodes,
+            proof=proof,
+            time_limit=time_limit,
+        )
+    except InputError:
+        check_names(names, read, source)  # a missing name is found while the graph is read: say it in the user's terms
+        raise
+    if MAIN in result.before.opaque:
+        check_names(names, read, source)
     with damages(source):
-        check_ports([*outputs, *inputs], result, source)
+        check_ports(names, result, source)
     return result

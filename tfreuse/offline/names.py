@@ -15,25 +15,26 @@ from tfreuse.pipeline.run import Result
 _TENSOR = re.compile(r"[^:^]+(:[0-9]+)?")
 
 
+def check_spelling(names: Iterable[str]) -> None:
+    """Check that each name is spelled as a tensor's.
+
+    Raises:
+        InputError: naming the first that is not.
+    """
+    for name in names:
+        if not _TENSOR.fullmatch(name):
+            raise InputError(f"{name!r} names no tensor; write NODE or NODE:PORT, for example y or y:0")
+
+
 def check_names(names: Iterable[str], nodes: Iterable[Any], source: str) -> None:
-    """Check that each name is spelled as a tensor's and that its node is among `nodes`.
+    """Check that the node of each name is among `nodes`.
 
     Raises:
         InputError: naming the first that is not, with those that look like it.
     """
-    missing: set[str] = set()
-    for name in names:
-        if not _TENSOR.fullmatch(name):
-            raise InputError(f"{name!r} names no tensor; write NODE or NODE:PORT, for example y or y:0")
-        missing.add(node_of(name))
-    present = []
-    for node in nodes:
-        present.append(node.name)
-        missing.discard(node.name)
-        if not missing:
-            return
-    for name in sorted(missing):
-        close = difflib.get_close_matches(name, present, 3)
+    present = {node.name for node in nodes}
+    for name in sorted(set(map(node_of, names)) - present):
+        close = difflib.get_close_matches(name, sorted(present), 3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise InputError(f"{source} has no node {name!r}{hint}")
 

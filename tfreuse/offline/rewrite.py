@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from tfreuse.bridge.module import ops_of, read_module, write_module
 from tfreuse.errors import GraphError, InputError
 from tfreuse.ir.collector import collector_paused
+from tfreuse.ir.graph import Module
+from tfreuse.pipeline.library import Library
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
@@ -41,10 +43,12 @@ def rewrite_in_place(
     nodes: Any = None,
     proof: bool = True,
     time_limit: float | None = None,
+    library: Callable[[Module], Library] | None = None,
 ) -> Result:
     """Edit `graph_def` (main graph and library) so that equal work is shared; `source` names it in errors.
 
     `arguments`, `kept` and `frozen` are those of `bridge.module.read_module`; functions in `skip` stay as they are.
+    `library` tells of the functions that were read what passes over a whole library have to know.
     With `nodes`, the main graph is read from there, and what is left of it is copied to `graph_def`.
 
     Raises:
@@ -53,7 +57,10 @@ def rewrite_in_place(
     with collector_paused(), damages(source):
         ops = ops_of(graph_def)
         module = read_module(graph_def, ops, arguments=arguments, kept=kept, frozen=frozen, strict=True, nodes=nodes)
-        result = run_proved(module, ops, steps, progress, skip, proof=proof, time_limit=time_limit)
+        known = None if library is None else library(module)
+        result = run_proved(
+            module, ops, steps, progress=progress, skip=skip, proof=proof, time_limit=time_limit, library=known
+        )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
         write_module(module, result.after, graph_def, ops, nodes=nodes)

@@ -7,11 +7,16 @@ from os import PathLike
 from typing import Any
 
 from tfreuse.bridge import files
+from tfreuse.bridge.checkpoint import Repeated, repeated_weights
+from tfreuse.bridge.library import function_names, write_library
 from tfreuse.bridge.module import MAIN
 from tfreuse.bridge.public_names import public_names
 from tfreuse.bridge.savedmodel import SavedModelFolder, check_replaced
 from tfreuse.errors import InputError
+from tfreuse.ir.graph import Module
 from tfreuse.offline.rewrite import damages, rewrite_in_place
+from tfreuse.passes.strip_shapes import StripShapes
+from tfreuse.pipeline.library import Library, LibraryPass
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline, resolve_pipeline
 from tfreuse.remarks.remark import Remark
@@ -34,12 +39,14 @@ def optimize_saved_model(
     verify: int = 0,
     feeds: FeedSource | None = None,
     time_limit: float | None = None,
+    strip_shapes: bool = False,
+    weights: bool = False,
 ) -> Report:
     """Write to `dst` the SavedModel of `src` with equal work shared.
 
-    Signatures, object graph, variables, assets and function names stay as they are; `variables/` and `assets/`
-    are copied byte by byte. Paths may be any that `tf.io.gfile` knows. The source is never written to, and the
-    target appears whole or not at all.
+    Signatures, variables and assets stay as they are, and so does the object graph, but that of functions which it
+    cannot tell apart it may name one; `variables/` and `assets/` are copied byte by byte. Paths may be any that
+    `tf.io.gfile` knows. The source is never written to, and the target appears whole or not at all.
 
     Args:
         src: folder of a SavedModel of TensorFlow 1 or 2.
@@ -57,6 +64,8 @@ def optimize_saved_model(
             `SIGNATURE/INPUT`, or `INPUT` where there is one signature only.
         time_limit: seconds that each pass may take over all graphs of one set of tags; a pass that takes longer is
             given up, with a remark, and the model is written without what it did to the graph that it was at.
+        strip_shapes: drop the static shapes that nodes record, which TensorFlow infers anew (the pass `strip-shapes`).
+        weights: report weights that the checkpoint holds more than once, by content; all of it is read for that.
 
     Returns:
         The report.
@@ -66,7 +75,10 @@ def optimize_saved_model(
         TensorFlowMissingError: if TensorFlow cannot be imported.
         VerificationError: if the result does not give what the original gives; nothing is written.
     """
-    steps = resolve_pipeline(pipeline, preset)
+    steps = resolve_pipeline(pipeline, preset, whole=True)
+    if strip_shapes and StripShapes() not in steps:
+        place = next((i for i, step in enumerate(steps) if isinstance(step, LibraryPass)), len(steps))
+        steps = (*steps[:place], StripShapes(), *steps[place:])
     source = files.checked_path(src, "source")
     target = None if dst is None or dry_run else files.checked_path(dst, "target")
     given = check_options(verify, feeds, dry_run)
@@ -76,11 +88,19 @@ def optimize_saved_model(
         files.check_target(source, target, overwrite)
         check_replaced(target)
     folder = SavedModelFolder(source)
+    size = folder.proto.ByteSize()
     results: list[Result] = []
     verification: dict[str, Any] = {}
     meta_graphs = folder.meta_graphs(tags)
     for meta_graph in meta_graphs:
         names = public_names(meta_graph)
+
+        def library(
+            module: Module, meta_graph: Any = meta_graph, frozen: Iterable[str] = names.frozen_functions
+        ) -> Library:
+            found = function_names(meta_graph, frozen, module.opaque)
+            return Library(found.declared, found.public, frozenset(found.pinned))
+
         result = rewrite_in_place(
             meta_graph.graph_def,
             steps,
@@ -92,13 +112,20 @@ def optimize_saved_model(
             progress=progress,
             proof=proof,
             time_limit=time_limit,
+            library=library,
         )
+        write_library(meta_graph, result.library.merged, result.library.removed)
         result.labels.update(names.labels)
         for name in sorted(names.frozen_functions):
             result.remarks.add(Remark("save-restore-function", name, ()))
         results.append(result)
     report = make_report(
-        results, {"kind": "SavedModel", "name": source, "target": target}, steps, verification=verification
+        results,
+        {"kind": "SavedModel", "name": source, "target": target},
+        steps,
+        verification=verification,
+        sizes=(size, folder.proto.ByteSize()),
+        weights=_weights(source, results[0]) if weights else None,
     )
 
     def check(fresh: str | None = None) -> None:
@@ -114,3 +141,12 @@ def optimize_saved_model(
     else:
         check()
     return report
+
+
+def _weights(source: str, result: Result) -> list[Repeated] | None:
+    """What the checkpoint holds more than once; a remark, and None, if it cannot be read."""
+    try:
+        return repeated_weights(source)
+    except InputError as error:
+        result.remarks.add(Remark("checkpoint-unreadable", "", (), str(error)))
+        return None

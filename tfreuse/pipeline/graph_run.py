@@ -27,7 +27,7 @@ class GraphRun:
         """The nodes that passes added, as they were then; later passes may have merged some away."""
         self._analyses = Analyses(graph, summaries)
         self._pending: Rewriter | None = None
-        self._orphans: list[str] = []
+        self._orphans: dict[str, None] = {}
 
     def run(self, step: Pass, remarks: Remarks, following: tuple[Pass, ...] = ()) -> None:
         """Run one pass, which is told what comes next.
@@ -38,7 +38,7 @@ class GraphRun:
         if not step.stacks:
             self.settle()
         rewriter = Rewriter(self.graph, step.name(), self._pending)
-        ops, orphans = self._analyses.summaries.ops, tuple(self._orphans)
+        ops, orphans = self._analyses.summaries.ops, self._orphans.keys()
         step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), orphans, following), rewriter)
         gone = {edit.node for edit in rewriter.journal if edit.kind not in ("order", "add")}
         if step.stacks:
@@ -66,13 +66,14 @@ class GraphRun:
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal
         self.added.update(rewriter.added)
-        for edit in rewriter.journal:
-            if edit.kind in ("merge", "alias"):
-                node = rewriter.graph.nodes.get(edit.node) or self.added[edit.node]
-                self._orphans += [source for source, _ in node.inputs]
-                self._orphans += sorted(node.controls)
-            elif edit.kind == "inline" and edit.node in rewriter.graph.nodes:  # the body need not use every operand
-                self._orphans += [source for source, _ in rewriter.graph.nodes[edit.node].inputs]
+        nodes = rewriter.graph.nodes
+        merged = [
+            nodes.get(edit.node) or self.added[edit.node]
+            for edit in rewriter.journal
+            if edit.kind in ("merge", "alias") or (edit.kind == "inline" and edit.node in nodes)
+        ]  # a body need not use every operand of its call
+        self._orphans.update(dict.fromkeys([source for node in merged for source, _ in node.inputs]))
+        self._orphans.update(dict.fromkeys([name for node in merged for name in sorted(node.controls)]))
 
     def _note_equal_reads(self) -> None:
         if "congruence" in self._analyses.__dict__:

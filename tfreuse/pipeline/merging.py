@@ -37,7 +37,7 @@ class MergePass(Pass):
 
     def selects(self, context: Context, node: Node) -> bool:
         """Whether this pass is about nodes such as `node`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pass answers
 
     def candidates(self, context: Context) -> Iterable[Group]:
         """Each class of congruent nodes; frozen nodes and nodes held apart take no part.
@@ -46,10 +46,11 @@ class MergePass(Pass):
         """
         nodes, kept, apart = context.graph.nodes, context.graph.kept, context.analyses.held_apart
         excluded = context.graph.frozen.union(apart)
+        special = excluded | kept
         for names in context.analyses.congruence.classes:
             if not self.selects(context, nodes[names[0]]):
                 continue
-            if kept.isdisjoint(names) and excluded.isdisjoint(names):
+            if special.isdisjoint(names):
                 yield Group(names[0], tuple(names[1:]))
                 continue
             for name in sorted(apart.keys() & set(names)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ class Context:
     ops: Ops
     remarks: Remarks
     by: str
-    orphans: tuple[str, ...] = ()
+    orphans: Collection[str] = ()
     following: tuple[Pass, ...] = ()
 
     def remark(self, id: str, nodes: Iterable[str], detail: str = "", field: str = "") -> Remark:
@@ -62,6 +62,8 @@ class Pass:
     stacks: ClassVar[bool] = False
     """Whether it needs no more of the graph than its classes of congruent nodes, so that its edits can be carried
     out together with those of the passes before it."""
+    whole: ClassVar[bool] = False
+    """Whether it needs a whole model, because the functions of a traced function in memory are not its own."""
 
     def __init_subclass__(cls) -> None:
         declare(cls.catalogue)
@@ -73,7 +75,7 @@ class Pass:
 
     def candidates(self, context: Context) -> Iterable[Any]:
         """What might be rewritten."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pass answers, unless it has a `run` of its own
 
     def legal(self, context: Context, candidate: Any) -> Remark | None:
         """None if the rewrite is proved to be right, else the refusal."""
@@ -85,7 +87,7 @@ class Pass:
 
     def apply(self, context: Context, candidate: Any, rewriter: Rewriter) -> None:
         """Hand the edits for one candidate to the rewriter."""
-        raise NotImplementedError
+        raise NotImplementedError  # as for `candidates`
 
     def finish(self, context: Context, rewriter: Rewriter) -> None:
         """Called once after all candidates, before the edits are carried out."""

@@ -10,7 +10,10 @@ from importlib.metadata import EntryPoint, entry_points
 from tfreuse.errors import PipelineError
 from tfreuse.pipeline.passes import Pass
 
-BUILTIN = ("inline", "dedupe-reads", "cse", "dedupe-constants", "dce")
+BUILTIN = (
+    *("inline", "dedupe-reads", "cse", "dedupe-constants", "dce"),
+    *("drop-orphans", "strip-shapes", "merge-functions"),
+)
 GROUP = "tfreuse.passes"
 """Entry points of this group name `Pass` subclasses; the entry point's name is the pass's name."""
 

@@ -36,6 +36,7 @@ class Rewriter:
     def __init__(self, graph: Graph, by: str, earlier: Rewriter | None = None) -> None:
         self.graph = graph
         self._by = by
+        self._fixed = graph.frozen.union(graph.arguments)
         self._earlier = earlier
         self.journal: list[Edit] = []
         self.forward: dict[str, str] = dict(earlier.forward) if earlier else {}
@@ -78,10 +79,11 @@ class Rewriter:
                 two does not exist.
         """
         graph = self.graph
-        self._require(duplicate, survivor)
+        if duplicate not in graph.nodes or survivor not in graph.nodes:
+            self._require(duplicate, survivor)
         if survivor in self.forward or duplicate in self.forward or duplicate == survivor:
             raise GraphError(f"cannot merge {duplicate!r} into {survivor!r}: one of them is merged already")
-        if duplicate in graph.frozen or duplicate in graph.arguments:
+        if duplicate in self._fixed:
             raise GraphError(f"cannot merge {duplicate!r}: it must stay as it is")
         self.forward[duplicate] = survivor
         if alias_type is None:
@@ -155,7 +157,7 @@ class Rewriter:
 
     def abandon(self) -> None:
         """Drop its own edits; those of earlier passes stay."""
-        self.__init__(self.graph, self._by, self._earlier)  # type: ignore[misc]
+        self.__init__(self.graph, self._by, self._earlier)  # type: ignore[misc]  # no subclass has another __init__
 
     def finish(self) -> Graph:
         """The graph with all edits carried out; the graph itself where there was none."""
@@ -165,28 +167,27 @@ class Rewriter:
         moved = forward.keys() | {node for node, _ in self._values}
         gone = self._removed.union(forward).difference(aliases)
         widened = self._widened_shapes()
+        special = widened.union(aliases, waits)
         nodes: dict[str, Node] = {}
         for name, node in self._listed():
             if name in gone:
                 continue
-            if name in aliases:
-                node = aliases[name]
+            for source, _ in node.inputs:
+                if source in moved:
+                    node = self._redirected(node)
+                    break
             else:
-                for source, _ in node.inputs:
-                    if source in moved:
-                        node = self._redirected(node)
-                        break
-                else:
-                    if node.controls and not forward.keys().isdisjoint(node.controls):
-                        node = self._redirected(node)
-            if name in waits:
-                node = node._replace(
-                    controls=node.controls | {forward.get(control, control) for control in waits[name]}
-                )
+                if node.controls and not forward.keys().isdisjoint(node.controls):
+                    node = self._redirected(node)
+            if name in special:
+                node = aliases.get(name, node)
+                if name in waits:
+                    waiting = {forward.get(control, control) for control in waits[name]}
+                    node = node._replace(controls=node.controls | waiting)
+                if name in widened:
+                    node = node._replace(attrs=node.attrs.updated({"_output_shapes": None}))
             if node.attrs.is_colocated:
                 node = self._recolocated(node)
-            if name in widened:
-                node = node._replace(attrs=node.attrs.updated({"_output_shapes": None}))
             nodes[name] = node
         outputs = tuple((label, self._forwarded(value)) for label, value in self.graph.outputs)
         return self.graph.evolve(nodes, outputs, self._control_outputs())

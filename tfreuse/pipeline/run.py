@@ -13,6 +13,7 @@ from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.graph_run import GraphRun
+from tfreuse.pipeline.library import LibraryResult
 from tfreuse.pipeline.limit import OutOfTime, check_time_limit, within
 from tfreuse.pipeline.rewriter import Edit
 from tfreuse.pipeline.text import Pipeline
@@ -53,6 +54,7 @@ class Result:
     """Passes whose time is over."""
     alike: Mapping[str, Alike] = field(default_factory=dict)
     """Functions that are equal to another, as the merges of calls of them rely on."""
+    library: LibraryResult = field(default_factory=LibraryResult)
 
 
 Progress = Callable[[str, int, int], None]
@@ -63,6 +65,7 @@ def run_pipeline(
     module: Module,
     ops: Ops,
     pipeline: Pipeline,
+    *,
     progress: Progress | None = None,
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, get_type_hints
 
 from tfreuse.errors import PipelineError
+from tfreuse.pipeline.library import LibraryPass
 from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
@@ -16,6 +17,9 @@ PRESETS: dict[str, str] = {
     "conv": "inline,dedupe-reads,cse{ops=conv},dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them."""
+
+WHOLE_MODELS: dict[str, str] = {"exact": "drop-orphans,merge-functions"}
+"""What a preset has in addition for SavedModels."""
 
 _STEP = re.compile(r"\s*([a-z][a-z0-9-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
 
@@ -41,21 +45,30 @@ def parse_pipeline(text: str) -> Pipeline:
     return tuple(steps)
 
 
-def resolve_pipeline(pipeline: str | Pipeline | None, preset: str) -> Pipeline:
-    """The pipeline that the user asked for: a text, passes, or a preset's name.
+def resolve_pipeline(pipeline: str | Pipeline | None, preset: str, whole: bool = False) -> Pipeline:
+    """The pipeline that the user asked for: a text, passes, or a preset's name; `whole` says that it is for a model.
 
     Raises:
-        PipelineError: for an unknown preset, or whatever `parse_pipeline` refuses.
+        PipelineError: for an unknown preset, for a pass that cannot stand where it does, or whatever `parse_pipeline`
+            refuses.
     """
     if pipeline is None:
         if preset not in PRESETS:
             raise PipelineError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
-        return parse_pipeline(PRESETS[preset])
+        more = WHOLE_MODELS.get(preset) if whole else None
+        return parse_pipeline(f"{PRESETS[preset]},{more}" if more else PRESETS[preset])
     if isinstance(pipeline, str):
-        return parse_pipeline(pipeline)
-    steps = tuple(pipeline) if isinstance(pipeline, Iterable) else ()
-    if not steps or not all(isinstance(step, Pass) for step in steps):
-        raise PipelineError("a pipeline is a text or a sequence of passes")
+        steps = parse_pipeline(pipeline)
+    else:
+        steps = tuple(pipeline) if isinstance(pipeline, Iterable) else ()
+        if not steps or not all(isinstance(step, Pass) for step in steps):
+            raise PipelineError("a pipeline is a text or a sequence of passes")
+    last = [isinstance(step, LibraryPass) for step in steps]
+    if last != sorted(last):
+        raise PipelineError(f"pass {steps[last.index(True)].name()!r} comes last; move the passes behind it before it")
+    misplaced = next((step.name() for step in steps if step.whole), None)
+    if misplaced and not whole:
+        raise PipelineError(f"pass {misplaced!r} is for SavedModels; leave it out here")
     return steps
 
 

@@ -126,6 +126,16 @@ _ENTRIES = (
         "Nothing to do: what the two operands depend on is still shared. With a static shape they merge as well.",
     ),
     Entry(
+        "checkpoint-unreadable",
+        MISSED,
+        "The checkpoint cannot be read, so equal weights in it are not told.",
+    ),
+    Entry(
+        "equal-functions",
+        MISSED,
+        "Functions have equal bodies and stay apart, because the rest of what is known of them differs.",
+    ),
+    Entry(
         "name-is-public",
         MISSED,
         "The outside refers to this node by name and it has several outputs, so it cannot become an alias.",

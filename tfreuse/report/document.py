@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,6 +12,7 @@ from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline, print_pipeline
 from tfreuse.remarks.remark import Remark
 from tfreuse.report.build import SCHEMA_VERSION, function_entry, totals
+from tfreuse.report.library import library_entry, weights_entry
 from tfreuse.report.report import Report
 
 
@@ -21,10 +22,13 @@ def make_report(
     pipeline: Pipeline,
     failures: Sequence[Exception] = (),
     verification: Mapping[str, Any] | None = None,
+    sizes: tuple[int | None, int | None] = (None, None),
+    weights: Iterable[Any] | None = None,
 ) -> Report:
     """The report of one or several results on one model.
 
-    `failures` are graphs that were given up and left alone; `verification` is what running both models gave.
+    `failures` are graphs that were given up and left alone; `verification` is what running both models gave; `sizes`
+    are the bytes of the model's file before and after; `weights` what the checkpoint holds more than once.
     """
 
     def build() -> dict[str, Any]:
@@ -45,7 +49,9 @@ def make_report(
             "seconds": seconds,
             "functions": functions,
             "totals": totals(functions),
+            "library": library_entry(results, sizes),
             "remarks": [remark.to_dict() for remark in remarks if remark.kind != "missed" or not remark.nodes],
+            **({} if weights is None else {"weights": weights_entry(weights)}),
             **({"verification": dict(verification)} if verification else {}),
         }
 

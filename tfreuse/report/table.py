@@ -28,17 +28,19 @@ def layout(report: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_headline(report)]
     if "verification" in report:
         parts.append(Text(_verified(report["verification"])))
+    if "weights" in report and report["weights"]["repeated"]:
+        parts.append(_weights(report["weights"]))
     regions = [(f, region) for f in report["functions"] for region in f["regions"] if set(region["ops"]) != {"Const"}]
     if regions:
         parts.append(_regions(regions))
     missed = [(f, miss) for f in report["functions"] for miss in f["missed"]]
     if missed:
         parts.append(_missed(missed))
-    parts += [
-        _text(f"{remark['kind']}: {remark['id']} {remark['function']}: {remark['detail']}")
-        for remark in report["remarks"]
-        if remark["kind"] in ("failure", "missed")
-    ]
+    for kind, most in (("failure", len(report["remarks"])), ("missed", MAX_ROWS)):
+        found = [remark for remark in report["remarks"] if remark["kind"] == kind]
+        parts += [_text(f"{kind}: {remark['id']} {remark['function']}: {remark['detail']}") for remark in found[:most]]
+        if len(found) > most:
+            parts.append(Text(f"{len(found) - most} more in the JSON"))
     return Group(*parts)
 
 
@@ -73,7 +75,36 @@ def _headline(report: dict[str, Any]) -> Text:
         )
     else:
         lines.append("nothing to merge")
-    return Text("\n").join(map(_text, lines))
+    return Text("\n").join(map(_text, [*lines, *_library(report["library"])]))
+
+
+def _library(library: dict[str, Any]) -> list[str]:
+    """One line on functions and bytes, where the report is about a model's file."""
+    size = library["bytes"]
+    if size["before"] is None:
+        return []
+    line = f"{library['functions']['before']} library functions before, {library['functions']['after']} after"
+    gone = [(len(library["merged"]), "merged"), (len(library["unreachable"]), "that nothing named")]
+    told = ", ".join(f"{count} {what}" for count, what in gone if count)
+    share = 100 * (1 - size["after"] / size["before"]) if size["before"] else 0.0
+    sizes = f"{amount(size['before'], 'B')} before, {amount(size['after'], 'B')} after ({share:.1f} % less)"
+    lines = [line + (f" ({told})" if told else ""), f"graphs and functions take {sizes}"]
+    repeated = library["repeated_constants"]
+    if repeated["bytes"] >= 1024:
+        lines.append(f"{repeated['count']} constants repeat in other bodies: {amount(repeated['bytes'], 'B')}")
+    return lines
+
+
+def _weights(weights: dict[str, Any]) -> Table:
+    table = Table(title="Equal weights in the checkpoint", title_justify="left")
+    for column in ("weights", "type and shape", "each"):
+        table.add_column(column, overflow="fold")
+    for entry in weights["repeated"][:MAX_ROWS]:
+        kind = f"{entry['dtype']} {entry['shape']}"
+        table.add_row(*map(_text, (_shortened(entry["names"]), kind, amount(entry["bytes"], "B"))))
+    table = _captioned(table, len(weights["repeated"]))
+    table.title = f"Equal weights in the checkpoint: sharing would save {amount(weights['bytes'], 'B')}"
+    return table
 
 
 def _verified(found: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def _body(function: Callable[..., Any], recorder: Recorder, arguments: Mapping[s
             return run(*args, **kwargs)
 
     # Tells autograph that `body` needs no conversion; the user's function is converted above, in its own context.
-    body.autograph_info__ = {}  # type: ignore[attr-defined]
+    body.autograph_info__ = {}  # type: ignore[attr-defined]  # a function takes any attribute
     setattr(body, _RECORDER, recorder)
     return body
 
@@ -93,7 +93,8 @@ def _converted(function: Callable[..., Any], options: Any) -> Callable[..., Any]
     def call(*args: Any, **kwargs: Any) -> Any:
         return converted_call(original, args, kwargs, options=conversion)
 
-    return tf_decorator.rewrap(function, original, tf_decorator.make_decorator(original, call))  # type: ignore[no-any-return]
+    converted: Callable[..., Any] = tf_decorator.rewrap(function, original, tf_decorator.make_decorator(original, call))
+    return converted
 
 
 @functools.cache

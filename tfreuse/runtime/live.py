@@ -81,7 +81,7 @@ class LiveGraph:
                 if controls != old.controls or not replaced.isdisjoint(controls):
                     undo.append(self._control_setter(op, list(op.control_inputs)))
                     self._control_setter(op, [self._find(c) for c in sorted(controls)])()
-        except Exception:
+        except Exception:  # raised again once the edits are undone
             for step in reversed(undo):
                 step()
             raise

@@ -7,11 +7,11 @@ from typing import Any
 
 from tfreuse.analysis.inlinable import CALLS
 from tfreuse.bridge.load import tensorflow
-from tfreuse.bridge.public_names import called_functions
+from tfreuse.bridge.public_names import called_functions, reachable
 from tfreuse.errors import InputError, NotSupportedError
+from tfreuse.ir.attrs import GRADIENT
 from tfreuse.runtime.live import declared_outputs
 
-_CUSTOM_GRADIENT = "_gradient_op_type"
 _BODIES = frozenset({"If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase"})
 
 
@@ -29,10 +29,10 @@ def check_importable(function: Any) -> Any:
     reasons = []
     if function.graph.deferred_external_captures:
         reasons.append("captures that are evaluated at call time")
-    if any(_CUSTOM_GRADIENT in node.attr for node in graph_def.node):
+    if any(GRADIENT in node.attr for node in graph_def.node):
         reasons.append("a custom gradient, whose Python closure holds tensors of the original graph")
     in_bodies = [node for name in body_functions(graph_def) for node in library[name].node_def]
-    if any(_CUSTOM_GRADIENT in node.attr for node in in_bodies):
+    if any(GRADIENT in node.attr for node in in_bodies):
         reasons.append("a custom gradient inside a loop or branch")
     if any("PartitionedCall" in node.op for node in in_bodies):
         reasons.append("a call inside a loop or branch, whose gradient is kept in Python")
@@ -123,15 +123,8 @@ def _attributes(function: Any) -> dict[str, Any]:
 def body_functions(graph_def: Any) -> list[str]:
     """The functions that loops and branches of the graph run, at any depth."""
     library = {found.signature.name: found for found in graph_def.library.function}
-    found: dict[str, None] = {}
-    work = [name for node in graph_def.node if node.op in _BODIES for name in called_functions(node, library)]
-    while work:
-        name = work.pop()
-        if name in library and name not in found:
-            found[name] = None
-            for node in library[name].node_def:
-                work.extend(called_functions(node, library))
-    return sorted(found)
+    bodies = [name for node in graph_def.node if node.op in _BODIES for name in called_functions(node, library)]
+    return sorted(reachable(bodies, library))
 
 
 def _rename_bodies(graph_def: Any) -> list[Any]:

@@ -23,8 +23,10 @@ by name. Without a pipeline the preset ``exact`` runs. ``--- after`` may hold th
 
 A remark is a line ``KIND ID NODE...``, with ``in GRAPH`` behind it for a graph other than the main one. Those
 listed must be among the remarks of the passes and the near misses that are left; ``no remarks`` stands for
-none. ``shuffle: no, WHY`` in the head exempts a case whose result rightly depends on the order in which nodes
-are listed.
+none. ``public: f=KEY g=KEY`` in the head names functions that the outside has by name, with one key where all else
+that it knows of them is equal; ``declared:`` does the same for their declarations, and ``pinned: f g`` names functions
+that stay (`tfreuse.pipeline.library.Library`). ``shuffle: no, WHY`` exempts a case whose result rightly depends on the
+order in which nodes are listed.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +50,7 @@ from tfreuse.ir.graph import Module, check_edges
 from tfreuse.ir.parse import parse_module
 from tfreuse.ir.text import print_module
 from tfreuse.ops.registry import Ops
+from tfreuse.pipeline.library import Library
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import PRESETS, parse_pipeline
 from tfreuse.remarks.catalogue import CATALOGUE
@@ -56,7 +59,7 @@ from tfreuse.validate.proved import run_proved
 
 NO_REMARKS = "no remarks"
 
-_HEAD = re.compile(r"(pipeline|shuffle): *(.*)")
+_HEAD = re.compile(r"(pipeline|shuffle|public|declared|pinned): *(.*)")
 _SECTION = re.compile(r"--- (before|after|remarks)\s*")
 
 
@@ -71,6 +74,7 @@ class Case:
     after: Module | None
     remarks: tuple[str, ...] = ()
     shuffles: bool = True
+    library: Library = field(default_factory=Library)
 
 
 def read_case(path: Path) -> Case:
@@ -102,7 +106,8 @@ def parse_case(text: str, name: str = "case") -> Case:
         elif found := _HEAD.fullmatch(line):
             head[found[1]] = found[2].strip()
         elif line.strip():
-            raise InputError(f"{name}, line {number}: expected a comment, 'pipeline:', 'shuffle:' or '--- before'")
+            heads = "'pipeline:', 'public:', 'declared:', 'pinned:', 'shuffle:'"
+            raise InputError(f"{name}, line {number}: expected a comment, {heads} or '--- before'")
     if not comments:
         raise InputError(f"{name}: the first line must say, behind a #, what the case shows")
     if "before" not in sections or "after" not in sections:
@@ -121,12 +126,14 @@ def parse_case(text: str, name: str = "case") -> Case:
         None if after.strip() == "unchanged" else _module(after, name),
         remarks,
         not head["shuffle"].startswith("no"),
+        Library(_keys(head, "declared"), _keys(head, "public"), frozenset(head.get("pinned", "").split())),
     )
 
 
 def run_case(case: Case, ops: Ops | None = None) -> Result:
     """What the case's pipeline makes of its module; a pass that raises is not caught, nor is a proof refused."""
-    return run_proved(case.before, ops or snapshot_ops(), parse_pipeline(case.pipeline), raise_failures=True)
+    pipeline = parse_pipeline(case.pipeline)
+    return run_proved(case.before, ops or snapshot_ops(), pipeline, raise_failures=True, library=case.library)
 
 
 def check_case(case: Case, ops: Ops | None = None) -> None:
@@ -177,11 +184,11 @@ def constant_hashes() -> Iterator[None]:
     originals = [(kind, kind.__hash__) for kind in (Attrs, Tensor)]
     try:
         for kind, _ in originals:
-            kind.__hash__ = lambda self: 0  # type: ignore[method-assign]
+            kind.__hash__ = lambda self: 0  # type: ignore[method-assign]  # on purpose, and put back below
         yield
     finally:
         for kind, original in originals:
-            kind.__hash__ = original  # type: ignore[method-assign]
+            kind.__hash__ = original  # type: ignore[method-assign]  # as above
 
 
 def remark_lines(result: Result) -> list[str]:
@@ -193,6 +200,11 @@ def remark_lines(result: Result) -> list[str]:
     return lines
 
 
+def _keys(head: dict[str, str], name: str) -> dict[str, str]:
+    pairs = [word.partition("=") for word in head.get(name, "").split()]
+    return {function: key for function, _, key in pairs}
+
+
 def _line(id: str, nodes: tuple[str, ...], graph: str) -> str:
     return " ".join([CATALOGUE[id].kind, id, *nodes, *(("in", graph) if graph else ())])
 
@@ -202,7 +214,7 @@ def _module(text: str, name: str) -> Module:
         module = parse_module(text)
         for graph in module.graphs.values():
             check_edges(graph)
-    except Exception as error:
+    except Exception as error:  # a text written by hand may be wrong in any way
         raise InputError(f"{name}: {error}") from error
     return module
 

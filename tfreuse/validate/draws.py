@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tfreuse.analysis.effects import Access, Effects, Summaries
 from tfreuse.ir.graph import Graph, Module, Node, Value
-from tfreuse.ir.order import topological
+from tfreuse.ir.order import ancestors, topological
 from tfreuse.ops.registry import Ops
 
 _AMBIENT = ("rng", "clock")
@@ -171,19 +171,6 @@ class Draws:
         if op not in self._ops_seen:
             self._ops_seen.append(op)
         return 1 << self._ops_seen.index(op)
-
-
-def ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
-    """The nodes that must run for these to run, themselves included."""
-    found: set[str] = set()
-    work = list(names)
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            node = graph.nodes[name]
-            work += [value.node for value in node.inputs] + list(node.controls)
-    return found
 
 
 def reached(module: Module, names: Iterable[str]) -> dict[str, set[str]]:

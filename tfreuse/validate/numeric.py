@@ -103,7 +103,7 @@ class _Judge:
         try:
             try:
                 rewritten = self._trial.rewritten()
-            except Exception as error:
+            except Exception as error:  # whatever TensorFlow dislikes: the original it could load
                 raise VerificationError(f"the result cannot be loaded: {type(error).__name__}: {error}") from error
             try:
                 self._start(original, rewritten)

@@ -67,7 +67,7 @@ class EagerProgram:
 
     def call(self, signature: str, feed: Mapping[str, Any]) -> Mapping[str, Any]:
         """The outputs for a feed."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of program has its own
 
     def run(self, signature: str, feed: Mapping[str, Any]) -> Outcome:
         """Run one signature from the state `start`."""

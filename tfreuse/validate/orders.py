@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tfreuse.ir.graph import Graph, Node
-from tfreuse.ir.order import topological
+from tfreuse.ir.order import ancestors, topological
 from tfreuse.validate.touches import ANYTHING, PURE, Touch, Touches, conflict
 
 _CHUNK = 4096
@@ -189,14 +189,7 @@ class Orders:
         if graph.outputs:
             return True
         for root in graph.roots - graph.frozen - set(graph.arguments):
-            seen: set[str] = set()
-            work = [root]
-            while work:
-                name = work.pop()
-                if name not in seen:
-                    seen.add(name)
-                    work += _sources(graph.nodes[name])
-            if one in seen and other in seen:
+            if {one, other} <= ancestors(graph, [root]):
                 return True
         return False
 

@@ -9,11 +9,14 @@ from dataclasses import replace
 from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Module
 from tfreuse.ops.registry import Ops
+from tfreuse.pipeline.library import Library, LibraryResult
+from tfreuse.pipeline.library_run import note_in_graphs, run_library
 from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
 from tfreuse.validate.bodies import Bodies
+from tfreuse.validate.libraries import prove_library
 from tfreuse.validate.touches import Touches
 from tfreuse.validate.translation import Refusal, Witness, prove
 
@@ -25,20 +28,32 @@ def run_proved(
     module: Module,
     ops: Ops,
     pipeline: Pipeline,
+    *,
     progress: Progress | None = None,
     skip: frozenset[str] = frozenset(),
     raise_failures: bool = False,
     proof: bool = True,
     time_limit: float | None = None,
+    library: Library | None = None,
 ) -> Result:
     """`run_pipeline`, and a proof of every graph that it changed (not with `proof=False`).
+
+    With `library`, the passes over a whole library follow, and a proof of what they did.
 
     Raises:
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
-    result = run_pipeline(module, ops, pipeline, progress, skip, raise_failures, time_limit)
+    result = run_pipeline(
+        module, ops, pipeline, progress=progress, skip=skip, raise_failures=raise_failures, time_limit=time_limit
+    )
     if proof:
         check_result(result, raise_failures)
+    if library is not None:
+        proved = result.after
+        run_library(result, library, raise_failures, time_limit)
+        if proof and result.after is not proved:
+            _check_library(result, proved, library, raise_failures)
+        note_in_graphs(result)
     return result
 
 
@@ -67,6 +82,25 @@ def check_result(result: Result, raise_failures: bool = False) -> None:
         graphs[name] = found.before
     result.after = replace(result.after, graphs=graphs)
     result.seconds[PROOF] = time.perf_counter() - started
+
+
+def _check_library(result: Result, before: Module, library: Library, raise_failures: bool) -> None:
+    """Prove what library passes made of `before`, and roll it back where that fails."""
+    started = time.perf_counter()
+    found = result.library
+    try:
+        refusal = prove_library(before, result.after, found.merged, found.alike, library, result.ops)
+    except Exception as crash:  # noqa: BLE001  # nothing is proved of edits without sense
+        refusal = Refusal("", f"the proof failed ({type(crash).__name__}: {crash})")
+    result.seconds[PROOF] += time.perf_counter() - started
+    if refusal is None:
+        return
+    error = ProofError(refusal.node, "", refusal.reason)
+    if raise_failures:
+        raise error
+    result.failures.append(error)
+    result.remarks.add(_remark(refusal.node, refusal._replace(node="")))
+    result.after, result.library = before, LibraryResult()
 
 
 def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma] | None = None) -> Witness:

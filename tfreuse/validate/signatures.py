@@ -8,6 +8,7 @@ from typing import Any
 
 from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.ir.graph import Graph, Value
+from tfreuse.ir.order import ancestors
 from tfreuse.ops.registry import Ops
 
 _INIT_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
@@ -85,16 +86,10 @@ def graph_signature(graph: Graph, outputs: Iterable[str], inputs: Iterable[str],
     wanted = {value_of(name) for name in inputs}
     shape_of = stated_shapes(graph)
     found: dict[Value, Input] = {}
-    work, seen = [value.node for _, value in fetched], set()
-    while work:
-        name = work.pop()
-        if name in seen:
-            continue
-        seen.add(name)
+    for name in sorted(ancestors(graph, [value.node for _, value in fetched])):
         node = graph.nodes[name]
         for value in [Value(name)] if node.op in _PLACEHOLDERS else [value for value in wanted if value.node == name]:
             dtype = node.attrs.value("dtype") or ops.output_types(node.op, node.attrs)[value.port]
             spelled = value.node if value.port == 0 else f"{value.node}:{value.port}"
             found[value] = Input(spelled, value, dtype, shape_of(value))
-        work += [value.node for value in node.inputs] + list(node.controls)
     return Signature("graph", tuple(sorted(found.values(), key=lambda entry: entry.name)), fetched)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tfreuse.ir.attrs import GRADIENT
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ops.registry import Ops
 from tfreuse.ops.schema import RESOURCE
@@ -14,9 +15,6 @@ PURE, READ, UNIQUE = "pure", "read", "unique"
 
 ANYTHING = "*"
 """The resource of which nothing is known."""
-
-_GRADIENT = "_gradient_op_type"
-"""The attribute of nodes whose gradient the user wrote."""
 
 _HANDED_ON = frozenset({"Identity", "Switch", "Enter", "RefIdentity", "RefSwitch", "RefEnter"})
 
@@ -61,7 +59,7 @@ class Touches:
 
     def kind(self, graph: Graph, node: Node) -> str:
         """PURE, READ or UNIQUE."""
-        if _GRADIENT in node.attrs:
+        if GRADIENT in node.attrs:
             return UNIQUE
         plain = self._plain.get(node.op)
         if plain is None:
@@ -144,7 +142,7 @@ class Touches:
             for inner in body.nodes.values():
                 if inner.name in body.arguments:
                     continue
-                if self._ops.facts(inner.op).kind == "allocates" or _GRADIENT in inner.attrs:
+                if self._ops.facts(inner.op).kind == "allocates" or GRADIENT in inner.attrs:
                     return True
                 if self._is_call(inner) and self.has_identity(inner, (*above, name)):
                     return True

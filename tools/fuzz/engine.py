@@ -60,7 +60,7 @@ def judged(
     steps = parse_pipeline(pipeline)
     try:
         result = run_proved(module, OPS, steps, raise_failures=True)
-    except Exception as error:
+    except Exception as error:  # whatever the engine raises is a finding
         return f"{type(error).__name__}", None
     if result.after is not result.before and (problem := _seen(module, result.after, aliased, fed)):
         return problem, result

@@ -58,7 +58,7 @@ def _check(module: Any, seed: int) -> Outcome | str:
     """The outcome, or what was raised outside of what is judged."""
     try:
         found: Outcome = module.check(seed)
-    except Exception as error:
+    except Exception as error:  # told as a failure; the search goes on
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     return found

@@ -1,0 +1,1 @@
+"""The op tables against TensorFlow's op registry and its kernels."""

@@ -53,7 +53,7 @@ MEMBERS: dict[type, list[str]] = {
         "run",
         "stacks",
     ],
-    Context: ["analyses", "by", "graph", "ops", "orphans", "remark", "remarks"],
+    Context: ["analyses", "by", "following", "graph", "ops", "orphans", "remark", "remarks"],
     Remark: ["by", "detail", "field", "function", "id", "kind", "nodes", "to_dict"],
 }
 

@@ -28,7 +28,7 @@ class Inline(Pass):
 
     def candidates(self, context: Context) -> Iterable[Search]:
         """One search, where there are calls."""
-        if any(node.op in CALLS for node in context.graph.nodes.values()):
+        if not CALLS.isdisjoint(context.graph.by_op):
             yield Search(context.analyses, context.following, self.worth, self.max_nodes)
 
     def apply(self, context: Context, candidate: Search, rewriter: Rewriter) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from tfreuse.analysis.effects import EFFECT, PURE, Effects, Summaries
 from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import Graph, Node
+from tfreuse.ir.order import ancestors
 
 CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
@@ -35,28 +36,13 @@ _PARTNERS = frozenset({"forward_function_name", "backward_function_name"})
 
 def needed_nodes(body: Graph) -> set[str]:
     """Nodes that run when a function is called: what its outputs and control outputs need, arguments aside."""
-    found: set[str] = set()
-    work = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            work += [source for source, _ in body.nodes[name].inputs]
-            work += body.nodes[name].controls
-    return found.difference(body.arguments)
+    roots = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
+    return ancestors(body, roots).difference(body.arguments)
 
 
 def always_run(graph: Graph) -> set[str]:
     """Nodes that run whatever is asked of the graph: what its control outputs need."""
-    found: set[str] = set()
-    work = [name for _, name in graph.control_outputs]
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            work += [source for source, _ in graph.nodes[name].inputs]
-            work += graph.nodes[name].controls
-    return found
+    return ancestors(graph, [name for _, name in graph.control_outputs])
 
 
 class Inlinable:

@@ -58,6 +58,7 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
         if new is not old or everything:
             changed.append((len(left), old, new))
         left.append(source[index])
+    is_wider = len(after.nodes) > len(left) + arguments
     if target is not source:
         target.extend(left)
     elif len(left) != len(source):
@@ -68,7 +69,7 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
         write_inputs(new, None if everything else old, proto, text_of)
         if (new.op, new.device) != (old.op, old.device) or new.attrs is not old.attrs:
             write_meaning(new, old, proto)
-    if after.nodes.keys() - before.nodes.keys():
+    if is_wider:
         _add_new(before, after, target, text_of)
 
 

@@ -69,9 +69,12 @@ class GraphRun:
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal
         self.added.update(rewriter.added)
-        nodes = {**rewriter.graph.nodes, **self.added} if self.added else rewriter.graph.nodes
-        kinds = ("merge", "alias", "inline")  # a body need not use every operand of its call
-        merged = [nodes[edit.node] for edit in rewriter.journal if edit.kind in kinds and edit.node in nodes]
+        nodes = rewriter.graph.nodes
+        merged = [
+            nodes.get(edit.node) or self.added[edit.node]
+            for edit in rewriter.journal
+            if edit.kind in ("merge", "alias") or (edit.kind == "inline" and edit.node in nodes)
+        ]  # a body need not use every operand of its call
         self._orphans.update(dict.fromkeys([source for node in merged for source, _ in node.inputs]))
         self._orphans.update(dict.fromkeys([name for node in merged for name in sorted(node.controls)]))
 

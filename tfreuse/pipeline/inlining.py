@@ -24,7 +24,7 @@ from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects, Summaries
 from tfreuse.analysis.inlinable import Inlinable, needed_nodes
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Node, Value
-from tfreuse.ir.order import topological
+from tfreuse.ir.order import ancestors, topological
 from tfreuse.pipeline.rewriter import Rewriter
 
 Path = tuple[str, ...]
@@ -153,8 +153,8 @@ class _Caller:
         needed = needed_nodes(body)
         kinds = {name: effects.kind(body.nodes[name]) for name in needed}
         outputs = {port: value for port, (_, value) in enumerate(body.outputs) if Value(call.name, port) in self._used}
-        runs = _above(body, [v.node for v in outputs.values()] + [n for n in needed if kinds[n] not in (PURE, READ)])
-        runs |= _above(body, [name for _, name in body.control_outputs])
+        runs = ancestors(body, [v.node for v in outputs.values()] + [n for n in needed if kinds[n] not in (PURE, READ)])
+        runs |= ancestors(body, [name for _, name in body.control_outputs])
         arguments = dict(zip(body.arguments, call.inputs, strict=True))
         operands = {source for source, _ in call.inputs}
         held = frozenset(name for name in call.controls if self._kinds[name] not in (READ, EFFECT))
@@ -213,16 +213,3 @@ def _behind(graph: Graph, order: Iterable[str], sources: set[str]) -> frozenset[
             if any(source in found for source, _ in node.inputs) or not found.isdisjoint(node.controls):
                 found.add(name)
     return frozenset(found)
-
-
-def _above(graph: Graph, names: Iterable[str]) -> set[str]:
-    """`names`, and all nodes that they need."""
-    found: set[str] = set()
-    work = list(names)
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            work += [source for source, _ in graph.nodes[name].inputs]
-            work += graph.nodes[name].controls
-    return found

@@ -8,11 +8,12 @@ nothing else of what it did is believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.order import ancestors
 from tfreuse.ops.registry import Ops
 from tfreuse.validate.touches import Touches
 
@@ -73,7 +74,7 @@ def _checked(graph: Graph, name: str, touches: Touches, ops: Ops) -> Graph:
     touched = touches.of(graph, call)
     if any(touch.resource == _OWN_STATE for touch in touched):
         raise GraphError(f"what {name} calls draws random numbers")
-    if any(touch.writes for touch in touched) and name not in _needed(graph, [c for _, c in graph.control_outputs]):
+    if any(touch.writes for touch in touched) and name not in ancestors(graph, [c for _, c in graph.control_outputs]):
         raise GraphError(f"{name} writes, and need not always run")
     for node in body.nodes.values():
         if node.name in body.arguments:
@@ -90,7 +91,7 @@ def _bound(
 ) -> list[Node]:
     roots = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
     new = []
-    for name in _needed(body, roots).difference(body.arguments):
+    for name in ancestors(body, roots).difference(body.arguments):
         node = body.nodes[name]
         inputs = [arguments.get(v.node) or Value(f"{scope}/{v.node}", v.port) for v in node.inputs]
         controls = {f"{scope}/{control}" for control in node.controls.difference(arguments)}
@@ -108,18 +109,6 @@ def _bound(
 
 def _shaped(attrs: Attrs, shapes: list[tuple[int, ...] | None]) -> Attrs:
     return attrs.updated({"_output_shapes": Attr("list", ("shape", tuple(shapes)) if shapes else ("", ()))})
-
-
-def _needed(graph: Graph, roots: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    work = list(roots)
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            node = graph.nodes[name]
-            work += [*(source for source, _ in node.inputs), *node.controls]
-    return found
 
 
 def _end(values: dict[Value, Value], value: Value) -> Value:

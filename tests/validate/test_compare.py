@@ -115,3 +115,20 @@ def test_magnitudes_and_roundings_of_a_graph() -> None:
     other = exponential.as_graph_def()
     with pytest.raises(Unbounded, match="Exp"):
         roundings(read_module(other, ops_of(other)), Value(exponential.outputs[0].op.name))
+
+
+def test_windows_that_are_averaged_and_moved() -> None:
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [1, 8, 8, 1])
+        patches = tf.image.extract_patches(x, [1, 4, 4, 1], [1, 2, 2, 1], [1, 1, 1, 1], "VALID")
+        output = tf.nn.avg_pool2d(tf.reshape(patches, [-1, 4, 4, 1]), 2, 2, "SAME") + 1.0
+    graph_def = graph.as_graph_def()
+    # Four terms: three additions and a division; and the sum behind it.
+    assert roundings(read_module(graph_def, ops_of(graph_def)), Value(output.op.name)) == 4 + 1
+    values = np.random.default_rng(1).standard_normal((1, 8, 8, 1)).astype(np.float32)
+    as_magnitudes(graph_def)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        found = tf.graph_util.import_graph_def(graph_def, return_elements=[output.name], name="")
+        magnitude = session.run(found[0], {x.name: values})
+    means = [np.abs(values[0, a : a + 2, b : b + 2, 0]).mean() for a in (0, 2, 4, 6) for b in (0, 2, 4, 6)]
+    assert magnitude.min() == pytest.approx(min(means) + 1.0, rel=1e-5)

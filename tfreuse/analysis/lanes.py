@@ -175,7 +175,8 @@ class Lanes:
         else:
             found = self._by_axes(node)
         if isinstance(found, Refusal):
-            self._stop(node, found)
+            drawn = [value.node for value in node.inputs if value not in self.views and self._is_drawn(value.node)]
+            self._stop(node, _drawn(drawn[0]) if drawn else found)
             return
         view, operands, keys, sizes = found
         indexed = frozenset(axis for axis, _ in view.tables)
@@ -217,8 +218,6 @@ class Lanes:
             place = len(view.sizes) - back
             fits = place >= 0 and view.whole[place] is not None and view.whole[place] == view.rank - back
             if size != 1 and not fits:
-                if self._is_drawn(value.node):
-                    return Refusal("overlap-random", f"{value.node} is drawn for each selection by itself")
                 return Refusal("overlap-cross-row", f"{value.node} has a size of its own on an axis that is selected")
         if len(shape) > view.rank:
             return Refusal("overlap-cross-row", f"{value.node} has more axes")
@@ -409,6 +408,10 @@ class Lanes:
 
 
 _Found = tuple[View, tuple[Operand, ...], tuple[Hashable, ...], tuple[int, ...]] | Refusal
+
+
+def _drawn(name: str) -> Refusal:
+    return Refusal("overlap-random", f"{name} is drawn for each selection by itself")
 
 
 def _alike(one: View, other: View) -> bool:

@@ -40,7 +40,7 @@ class Sharing:
             value = self._cut(name, view, unit)
             node = graph.nodes[name]
             if value.node in taken:
-                # Two equal nodes may stay apart for their users' sake (docs/adr/0005); that is not for this pass to say.
+                # Two equal nodes may stay apart for their users' sake (docs/adr/0005); this pass does not ask.
                 value = self._add("Identity", (value,), {"T": self._type(value)}, node, f"{name}/again")
             taken.add(value.node)
             alias = self._ops.output_types(node.op, node.attrs)[0] if name in graph.kept else None

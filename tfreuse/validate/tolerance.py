@@ -181,15 +181,21 @@ def _reduced(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
     return counts[0] + _known(node, shape)
 
 
+def _averaged(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+    """The additions of one window, and a division."""
+    return counts[0] + int(prod(node.attrs.value("ksize")[1]))
+
+
 _MOVES = (
-    "Abs", "ConcatV2", "EnsureShape", "ExpandDims", "GatherV2", "Identity", "IdentityN", "Max", "MaxPool", "Maximum",
-    "Neg", "Pack", "Pad", "Relu", "Reshape", "Slice", "Snapshot", "Split", "SplitV", "Squeeze", "StopGradient",
-    "StridedSlice", "Tile", "Transpose", "Unpack", "ZerosLike",
+    "Abs", "ConcatV2", "EnsureShape", "ExpandDims", "ExtractImagePatches", "GatherV2", "Identity", "IdentityN", "Max",
+    "MaxPool", "Maximum", "Neg", "Pack", "Pad", "Relu", "Reshape", "Slice", "Snapshot", "Split", "SplitV", "Squeeze",
+    "StopGradient", "StridedSlice", "Tile", "Transpose", "Unpack", "ZerosLike",
 )  # fmt: skip
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(_MOVES, _kept),
     **dict.fromkeys(("Add", "AddV2", "BiasAdd", "Sub"), _one_more),
     "AddN": _added,
+    **dict.fromkeys(("AvgPool", "AvgPool3D"), _averaged),
     "Mul": _product,
     "Square": lambda node, shape_of, counts: 2 * counts[0] + 1,
     **dict.fromkeys(("BatchMatMul", "BatchMatMulV2", "MatMul"), _of_sums(_inner)),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import NamedTuple
 
+from tfreuse.analysis.applying import Applying, Found, drawn_for_each
 from tfreuse.analysis.congruence import Congruence
 from tfreuse.analysis.effects import PURE
-from tfreuse.analysis.receptive import Window
-from tfreuse.analysis.receptive_ops import ROW, SHAPE_KEEPING, TRAILING, WHOLE, AxisKind, Refusal, axes_of
+from tfreuse.analysis.receptive_ops import Refusal
+from tfreuse.analysis.reshaping import reshaped, target_of
 from tfreuse.analysis.selecting import SELECTING, SOURCES, groups_of, rearranged, selected
-from tfreuse.analysis.selections import View, everything, index, take
+from tfreuse.analysis.selections import View, everything
 from tfreuse.analysis.shapes import Shape, stated_shapes
-from tfreuse.analysis.terms import Link, Operand, Terms, Use
+from tfreuse.analysis.terms import Terms
 from tfreuse.ir.attrs import GRADIENT
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.elements import BINARY, REDUCTIONS, UNARY
@@ -55,6 +55,7 @@ class Lanes:
         self._alone = alone.union(graph.arguments, graph.frozen)
         self._firsts: dict[int, str] = {}
         self._integers = Integers(graph.nodes, graph.arguments)
+        self._rules = Applying(graph, ops, self.terms, self.views, self.key, self.shape_of, self._integers)
         for name in order:
             node = graph.nodes[name]
             if node.op in SOURCES or (self.views and any(value in self.views for value in node.inputs)):
@@ -91,7 +92,11 @@ class Lanes:
         elif node.op in SELECTING:
             self._select(node)
         elif node.op == "Reshape":
-            self._note(node, self._reshaped(node))
+            view = self.view(node.inputs[0])
+            target = None if view is None else self._target(node, view)
+            changed = None if view is None or target is None else reshaped(self.terms, view, target)
+            if changed is not None:
+                self._keep(Value(node.name), changed)
         else:
             self._apply(node)
 
@@ -117,7 +122,7 @@ class Lanes:
             found = selected(node, 0, lambda place: self._source(node.inputs[place]), self._integers)
         elif node.op == "Reshape":
             view = self._source(node.inputs[0])
-            target = self._target(node, view)
+            target = None if view is None else self._target(node, view)
             groups = None if view is None or target is None else groups_of(view.sizes, target)
             if view is not None and target is not None and groups and all(len(old) < 2 for old, _ in groups):
                 found = view
@@ -128,9 +133,8 @@ class Lanes:
                         found = rearranged(found, old, end, tuple(target[axis] for axis in new))
         return found or self.view(value)
 
-    def _note(self, node: Node, view: View | None) -> None:
-        if view is not None:
-            self._keep(Value(node.name), view)
+    def _target(self, node: Node, view: View) -> Shape | None:
+        return target_of(self._integers.list_of(node.inputs[1]), self.shape_of(Value(node.name)), view)
 
     def _keep(self, value: Value, view: View) -> bool:
         """Note a view that agrees with what is known of the value's shape."""
@@ -168,298 +172,21 @@ class Lanes:
         """An op on selections: the same selection, moved by windows, of the op's term."""
         if len(self._ops.output_types(node.op, node.attrs)) == 0:
             return
+        found: Found
         if node.op in UNARY or node.op in BINARY:
-            found = self._elementwise(node)
+            found = self._rules.elementwise(node)
         elif node.op in REDUCTIONS:
-            found = self._reduced(node)
+            found = self._rules.reduced(node)
         else:
-            found = self._by_axes(node)
+            found = self._rules.by_axes(node)
         if isinstance(found, Refusal):
-            drawn = [value.node for value in node.inputs if value not in self.views and self._is_drawn(value.node)]
-            self._stop(node, _drawn(drawn[0]) if drawn else found)
+            drawn = [
+                value.node for value in node.inputs if value not in self.views and self._rules.is_drawn(value.node)
+            ]
+            self._stop(node, drawn_for_each(drawn[0]) if drawn else found)
             return
         view, operands, keys, sizes = found
         indexed = frozenset(axis for axis, _ in view.tables)
         term = self.terms.applied(node, self._congruence.attr_keys.key(node), operands, keys, sizes, indexed)
         if self._keep(Value(node.name), view.of(term.number)):
             self.computed.setdefault(term.number, []).append(node.name)
-
-    def _elementwise(self, node: Node) -> _Found:
-        views = _levelled([self.views.get(value) for value in node.inputs])
-        first = next(view for view in views if view is not None)
-        sizes = list(self.terms.all[first.term].sizes)
-        operands: list[Operand] = []
-        keys: list[Hashable] = []
-        for value, view in zip(node.inputs, views, strict=True):
-            if view is None:
-                reason = self._broadcasts(value, first)
-                if reason is not None:
-                    return reason
-                operands.append(value)
-                keys.append(self.key(value))
-                continue
-            if (view.sizes, view.whole) != (first.sizes, first.whole) or not _alike(view, first):
-                return Refusal("overlap-cross-row", f"{node.op} takes selections that differ in more than their start")
-            places = dict(view.tables)
-            links = tuple(
-                Link(axis, places[axis].start - first.index_on(axis).start if axis in places else 0)
-                for axis in range(first.rank)
-            )
-            operands.append(Use(view.term, links))
-            keys.append(operands[-1])
-        return first, tuple(operands), tuple(keys), tuple(sizes)
-
-    def _broadcasts(self, value: Value, view: View) -> Refusal | None:
-        """Why a value is not the same for each row of a selection, if it is not."""
-        shape = self.shape_of(value)
-        if shape is None:
-            return Refusal("overlap-unknown-shape", f"the rank of {value.node} is not known")
-        for back, size in enumerate(reversed(shape), 1):
-            place = len(view.sizes) - back
-            fits = place >= 0 and view.whole[place] is not None and view.whole[place] == view.rank - back
-            if size != 1 and not fits:
-                return Refusal("overlap-cross-row", f"{value.node} has a size of its own on an axis that is selected")
-        if len(shape) > view.rank:
-            return Refusal("overlap-cross-row", f"{value.node} has more axes")
-        return None
-
-    def _is_drawn(self, name: str) -> bool:
-        """Whether a random op stands close above."""
-        work, seen = [name], set[str]()
-        while work and len(seen) < 16:
-            name = work.pop()
-            facts = self._ops.facts(self.graph.nodes[name].op)
-            if "stateless-random" in facts.flags or any(access.target == "@rng" for access in facts.accesses):
-                return True
-            seen.add(name)
-            work += [source for source, _ in self.graph.nodes[name].inputs if source not in seen]
-        return False
-
-    def _others(self, node: Node) -> tuple[list[Operand], list[Hashable]] | Refusal:
-        if any(value in self.views for value in node.inputs[1:]):
-            return Refusal("overlap-cross-row", f"{node.op} takes a selection as another operand than its first")
-        others: list[Operand] = list(node.inputs[1:])
-        keys: list[Hashable] = [self.key(value) for value in node.inputs[1:]]
-        return others, keys
-
-    def _by_axes(self, node: Node) -> _Found:
-        others = self._others(node)
-        if isinstance(others, Refusal):
-            return others
-        view = self.views[node.inputs[0]]
-        kinds = axes_of(node, len(view.sizes), self.shape_of)
-        if isinstance(kinds, Refusal):
-            return kinds
-        if len(kinds) != len(view.sizes):
-            return Refusal("overlap-cross-row", f"{node.op} takes another rank")
-        is_trailing = node.op in TRAILING or kinds == (*(ROW,) * (len(kinds) - 1), WHOLE)
-        if not is_trailing or node.op == "MatMul" or view.rank < 2 or view.whole[-1] != view.rank - 1:
-            lifted = self._aligned(view)
-            if lifted is None:
-                return Refusal("overlap-cross-row", f"{node.op} takes selections along other axes than it works on")
-            view = lifted
-        links: list[Link | None] = [Link(axis) for axis in range(view.rank)]
-        for axis, kind in enumerate(kinds):
-            if kind == WHOLE and view.whole[axis] is None:
-                return Refusal("overlap-cross-row", f"{node.op} needs the whole of axis {axis}, which is selected")
-            if isinstance(kind, Window):
-                moved = _through_window(node, view, axis, kind)
-                if isinstance(moved, Refusal):
-                    return moved
-                view, links[axis] = moved
-        shaped = tuple(
-            size if view.whole[axis] is None else self._length(node, axis, kinds[axis], size)
-            for axis, size in enumerate(view.sizes)
-        )
-        sizes = [-1] * view.rank
-        for axis, source in enumerate(view.whole):
-            if source is not None:
-                sizes[source] = shaped[axis]
-        use = Use(view.term, tuple(links))
-        return View(view.term, shaped, view.whole, view.tables), (use, *others[0]), (use, *others[1]), tuple(sizes)
-
-    def _length(self, node: Node, axis: int, kind: AxisKind, size: int) -> int:
-        """The length of an axis of the result that is taken whole, -1 where it is not known."""
-        stated = self.shape_of(Value(node.name))
-        if stated is not None and stated[axis] >= 0:
-            return stated[axis]
-        if isinstance(kind, Window):
-            return kind.result_length(size) if size > 0 else -1
-        if kind == ROW or node.op in SHAPE_KEEPING:
-            return size
-        taps = self.shape_of(node.inputs[1]) if node.op in ("Conv2D", "Conv3D") else None
-        return -1 if taps is None else taps[-1]
-
-    def _reduced(self, node: Node) -> _Found:
-        others = self._others(node)
-        axes = self._integers.list_of(node.inputs[1])
-        if isinstance(others, Refusal) or axes is None:
-            return others if isinstance(others, Refusal) else Refusal("overlap-cross-row", f"the axes of {node.op}")
-        view = self._aligned(self.views[node.inputs[0]])
-        if view is None:
-            return Refusal("overlap-cross-row", f"{node.op} works on other axes than were selected")
-        rank = view.rank
-        gone = {axis % rank for axis in axes}
-        if any(view.whole[axis] is None for axis in gone):
-            return Refusal("overlap-cross-row", f"{node.op} goes over an axis that is selected")
-        kept = [axis for axis in range(rank) if axis not in gone or node.attrs.value("keep_dims")]
-        links = tuple(Link(axis) for axis in kept)
-        old = self.terms.all[view.term].sizes
-        sizes = tuple(1 if axis in gone else old[axis] for axis in kept)
-        place = {axis: number for number, axis in enumerate(kept)}
-        tables = tuple(
-            (place[axis], index(at.start, {place[old_axis]: steps for old_axis, steps in at.along}))
-            for axis, at in view.tables
-        )
-        whole = tuple(None if view.whole[axis] is None else place[axis] for axis in kept)
-        shape = tuple(1 if axis in gone else view.sizes[axis] for axis in kept)
-        use = Use(view.term, links)
-        return View(view.term, shape, whole, tables), (use, *others[0]), (use, *others[1]), sizes
-
-    def _aligned(self, view: View) -> View | None:
-        """The view with the value's axes one by one those of the term; axes of size 1 are added to the term for it."""
-        rank = len(view.sizes)
-        free = [axis for axis in range(rank) if view.whole[axis] is None]
-        tables = [axis for axis, _ in view.tables]
-        spare = [axis for axis in free if view.sizes[axis] == 1 and not any(at.on(axis) for _, at in view.tables)]
-        missing = rank - view.rank
-        if missing < 0 or len(spare) < missing:
-            return None
-        added = sorted(spare[len(spare) - missing :])
-        left = [axis for axis in range(rank) if axis not in added]
-        # What is left must stand in the term's own order: whole axes at their places, the others between them.
-        for place, axis in enumerate(left):
-            if view.whole[axis] not in (None, place) or (view.whole[axis] is None and place not in tables):
-                return None
-        for axis in added:
-            view = self._with_unit_axis(view, axis)
-        return view
-
-    def _with_unit_axis(self, view: View, at: int) -> View:
-        """Axis `at` of the value, which has size 1, as the whole of a new axis of the term at that place."""
-        old = self.terms.all[view.term]
-        links: list[Link | None] = [Link(axis) for axis in range(view.rank)]
-        links.insert(at, None)
-        sizes = (*old.sizes[:at], 1, *old.sizes[at:])
-        tables = tuple((axis + (axis >= at), table) for axis, table in view.tables)
-        term = self.terms.reshaped(Use(old.number, tuple(links)), sizes, frozenset(axis for axis, _ in tables))
-        whole = [None if axis is None else axis + (axis >= at) for axis in view.whole]
-        whole[at] = at
-        return View(term.number, view.sizes, tuple(whole), tables)
-
-    def _reshaped(self, node: Node) -> View | None:
-        view = self.view(node.inputs[0])
-        target = self._target(node, view)
-        groups = None if view is None or target is None else groups_of(view.sizes, target)
-        if view is None or target is None or groups is None or sum(size < 0 for size in target) > 1:
-            return None
-        end = len(view.sizes)
-        for before, after in reversed(groups):
-            end = before[0] if before else end
-            sizes = tuple(target[axis] for axis in after)
-            if len(before) == len(after) == 1:
-                continue
-            sources = [view.whole[axis] for axis in before]
-            run = [source for source in sources if source is not None]
-            changed: View | None
-            if before and after and len(run) == len(before) and run == list(range(run[0], run[0] + len(run))):
-                changed = self._whole_reshaped(view, before, run, sizes)
-            else:
-                changed = rearranged(view, before, end, sizes)
-            if changed is None:
-                return None
-            view = changed
-        return view
-
-    def _target(self, node: Node, view: View | None) -> Shape | None:
-        listed = self._integers.list_of(node.inputs[1])
-        stated = self.shape_of(Value(node.name))
-        if listed is None or view is None:
-            return stated
-        if -1 in listed and min(view.sizes, default=1) > 0:
-            total, rest = 1, 1
-            for size in view.sizes:
-                total *= size
-            for size in listed:
-                rest *= size if size > 0 else 1
-            listed[listed.index(-1)] = total // rest
-        return tuple(listed)
-
-    def _whole_reshaped(self, view: View, before: list[int], run: list[int], sizes: tuple[int, ...]) -> View | None:
-        """Axes that are taken whole, as others: a reshape of the term."""
-        old = self.terms.all[view.term]
-        if sum(size < 0 for axis, size in enumerate(old.sizes) if axis not in dict(view.tables)) > 1:
-            return None
-        more, last = len(sizes) - len(run), run[-1]
-        links: list[Link | None] = [Link(axis) for axis in range(run[0])]
-        links += [None] * len(sizes) + [Link(axis) for axis in range(last + 1, view.rank)]
-        shape = (*old.sizes[: run[0]], *sizes, *old.sizes[last + 1 :])
-        tables = tuple((axis + more * (axis > last), at) for axis, at in view.tables)
-        term = self.terms.reshaped(Use(old.number, tuple(links)), shape, frozenset(axis for axis, _ in tables))
-        whole = [None if axis is None else axis + more * (axis > last) for axis in view.whole]
-        whole[before[0] : before[-1] + 1] = range(run[0], run[0] + len(sizes))
-        moved = len(sizes) - len(before)
-        tables = tuple(
-            (axis, index(at.start, {place + moved * (place > before[-1]): steps for place, steps in at.along}))
-            for axis, at in tables
-        )
-        full = (*view.sizes[: before[0]], *sizes, *view.sizes[before[-1] + 1 :])
-        return View(term.number, full, tuple(whole), tables)
-
-
-_Found = tuple[View, tuple[Operand, ...], tuple[Hashable, ...], tuple[int, ...]] | Refusal
-
-
-def _drawn(name: str) -> Refusal:
-    return Refusal("overlap-random", f"{name} is drawn for each selection by itself")
-
-
-def _alike(one: View, other: View) -> bool:
-    """Whether two selections differ in nothing but where they start."""
-    mine, theirs = dict(one.tables), dict(other.tables)
-    return mine.keys() == theirs.keys() and all(mine[axis].along == theirs[axis].along for axis in mine)
-
-
-def _levelled(views: list[View | None]) -> list[View | None]:
-    """Operands of one shape, with an axis that is selected in one of them told as selected in all."""
-    known = [view for view in views if view is not None]
-    if len({view.sizes for view in known}) != 1:
-        return views
-    axes = [axis for axis in range(len(known[0].sizes)) if any(view.whole[axis] is None for view in known)]
-    levelled = list(views)
-    for number in range(len(views)):
-        for axis in axes:
-            old = levelled[number]
-            if old is not None and old.whole[axis] is not None and old.sizes[axis] > 0:
-                levelled[number] = take(old, axis, range(old.sizes[axis])) or old
-    return levelled
-
-
-def _through_window(node: Node, view: View, axis: int, window: Window) -> tuple[View, Link] | Refusal:
-    """A view behind a window along one axis, if windows do not see the edge of a selection there."""
-    if view.whole[axis] is not None:
-        return view, Link(axis)
-    length = view.sizes[axis]
-    if not window.never_pads:
-        rows = window.border_rows(length)
-        border = f"{rows} border rows of {window.result_length(length)} on axis {axis} would see padding"
-        return Refusal("overlap-same-padding", f"{border} where the union has elements")
-    at = view.index_on(axis)
-    if at.steps(axis, length) != (range(length) if length > 1 else (0,)):
-        return Refusal("overlap-cross-row", f"the elements on axis {axis} are not one beside the other")
-    if any(other.on(axis) for place, other in view.tables if place != axis):
-        return Refusal("overlap-cross-row", f"what is selected on other axes depends on axis {axis}")
-    rest = {place: steps for place, steps in at.along if place != axis}
-    if any(step % window.stride for steps in rest.values() for step in steps):
-        return Refusal("overlap-stride", f"windows do not start a multiple of the stride {window.stride} apart")
-    count = window.result_length(length)
-    if count < 1:
-        return Refusal("overlap-cross-row", f"the window of {node.op} does not fit")
-    moved: dict[int, range | tuple[int, ...]] = {
-        place: tuple(step // window.stride for step in steps) for place, steps in rest.items()
-    }
-    moved[axis] = range(count)
-    place = index(at.start // window.stride, moved)
-    tables = tuple((other, place if other == axis else old) for other, old in view.tables)
-    sizes = (*view.sizes[:axis], count, *view.sizes[axis + 1 :])
-    return View(view.term, sizes, view.whole, tables), Link(axis, 0, window, window.phase(at.start))

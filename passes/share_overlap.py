@@ -9,10 +9,10 @@ from typing import ClassVar
 from tfreuse.analysis.families import Families, Family
 from tfreuse.analysis.lanes import Lanes
 from tfreuse.analysis.missed_overlap import missed_overlap
-from tfreuse.analysis.windows import windows_of
 from tfreuse.pipeline.passes import REASSOCIATES, Context, Pass
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.sharing import Sharing
+from tfreuse.pipeline.windows import windows_of
 from tfreuse.remarks.remark import Remark
 
 

@@ -108,8 +108,12 @@ def everything(term: int, sizes: tuple[int, ...]) -> View:
 
 
 def take(view: View, axis: int, picked: Steps) -> View | None:
-    """Elements `picked` of one axis; None for no elements, or too many."""
-    if not 0 < len(picked) <= MAX_ROWS:
+    """Elements `picked` of one axis; None for no elements, or too many.
+
+    Also None where the length of the axis is not known: one window may be beyond its end and never run, while the
+    union always does.
+    """
+    if not 0 < len(picked) <= MAX_ROWS or view.sizes[axis] < 0:
         return None
     tables = dict(view.tables)
     source = view.whole[axis]

@@ -212,4 +212,4 @@ CHOICES: dict[str, _Rule] = {
     "Transpose": _transpose,
     "Unpack": _unpack,
 }
-"""Rules by op; `Selections` knows GatherV2 and ExtractImagePatches beside them."""
+"""Rules by op; `form_gathers` has those of GatherV2 and ExtractImagePatches."""

@@ -90,13 +90,15 @@ def moved(form: Form, to: Mapping[int, int], lengths: Sequence[int | None]) -> F
 
 
 def picked(form: Form, axis: int, rows: Sequence[int]) -> Form | None:
-    """Some elements along an axis; None for none, or too many."""
-    if not 0 < len(rows) <= MOST:
+    """Some elements along an axis; None for none, or too many, or of an axis of which nobody knows that it has them."""
+    if not 0 < len(rows) <= MOST or form.lengths[axis] is None:
         return None
     places = []
     for at in form.places:
         along = dict(at.along)
         numbers = along.get(axis)
+        if isinstance(numbers, str):
+            return None
         if numbers is not None:
             along[axis] = _chosen(numbers, rows)
         places.append(place(at.constant, along))
@@ -104,9 +106,7 @@ def picked(form: Form, axis: int, rows: Sequence[int]) -> Form | None:
     return Form(form.term, lengths, tuple(places))
 
 
-def _chosen(numbers: Numbers, rows: Sequence[int]) -> range | tuple[int, ...]:
-    if isinstance(numbers, str):
-        return rows if isinstance(rows, range) else tuple(rows)
+def _chosen(numbers: range | tuple[int, ...], rows: Sequence[int]) -> range | tuple[int, ...]:
     if isinstance(numbers, range) and isinstance(rows, range):
         step = numbers.step * rows.step
         return range(numbers[rows[0]], numbers[rows[0]] + step * len(rows), step)

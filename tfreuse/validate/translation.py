@@ -28,6 +28,7 @@ from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import check_graph, topological
 from tfreuse.ir.text import print_node
 from tfreuse.ops.registry import Ops
+from tfreuse.validate.additions import disagreements
 from tfreuse.validate.orders import Orders
 from tfreuse.validate.selections import Selections
 from tfreuse.validate.touches import PURE, READ, UNIQUE, Touches
@@ -103,7 +104,8 @@ class _Proof:
         """What is wrong; the proof stands if nothing is."""
         yield from self._interface()
         self._number()
-        yield from self._new_nodes()
+        for found in disagreements(self._after, self._new, self._touches, self._ops, self._has_frames):
+            yield Refusal(*found)
         self._number_new_nodes()
         yield from self._nodes_that_went()
         yield from self._nodes_that_stayed()
@@ -167,33 +169,6 @@ class _Proof:
     def _meaning(self, node: Node) -> dict[str, Attr]:
         filled = {**self._ops.defaults(node.op), **node.attrs}
         return {name: attr for name, attr in filled.items() if name not in _SILENT}
-
-    def _new_nodes(self) -> Iterator[Refusal]:
-        """Nodes that were added: functions of their operands, of the types that they say, which wait for nothing."""
-        for name, node in self._new.items():
-            schema = self._ops.schema(node.op)
-            if self._has_frames or schema is None or self._touches.kind(self._after, node) != PURE:
-                yield Refusal(name, f"{node.op} was not there before, and is no function of its operands alone")
-                continue
-            if node.name != name or node.controls or node.attrs.is_colocated or "_output_shapes" in node.attrs:
-                yield Refusal(name, "a new node says more than what it computes")
-            wanted = [kind for arg in schema.inputs for kind in arg.types(node.attrs, schema.defaults)]
-            if wanted != [self._type(value) for value in node.inputs]:
-                yield Refusal(name, f"{print_node(node)} takes other types than it says")
-        for name, node in self._after.nodes.items() if self._new else ():
-            for value in node.inputs:
-                if value.node in self._new and self._type(value) is None:
-                    yield Refusal(name, f"{value.node} has no output {value.port}")
-        for label, value in self._after.outputs:
-            if value.node in self._new and self._type(value) is None:
-                yield Refusal(value.node, f"output {label} is beyond its outputs")
-
-    def _type(self, value: Value) -> int | None:
-        node = self._after.nodes[value.node]
-        if node.op == "_Arg":
-            return node.attrs.value("T")  # type: ignore[no-any-return]
-        types = self._ops.output_types(node.op, node.attrs)
-        return types[value.port] if value.port < len(types) else None
 
     def _number_new_nodes(self) -> None:
         """A class for every new node: that of what it stands for, if they are proved to be equal, else as for nodes

@@ -31,12 +31,14 @@ class Dce(Pass):
         uses: Counter[str] = Counter()
         for node in graph.nodes.values():
             uses.update(_sources(node))
+        gone: set[str] = set()
         while work:
             name = work.pop()
-            if uses[name] or name in graph.roots:
+            if uses[name] or name in graph.roots or name in gone:  # an orphan may be the operand of another
                 continue
             if context.analyses.kinds[name] not in (PURE, READ):
                 continue
+            gone.add(name)
             yield name
             for source in _sources(graph.nodes[name]):
                 uses[source] -= 1

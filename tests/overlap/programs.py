@@ -89,17 +89,18 @@ def bounding_boxes() -> Program:
 
 def signal() -> Program:
     weights = [tf.Variable(whole(5, 1, 3, seed=1)), tf.Variable(whole(4, 3, 2, seed=2))]
+    biases = [tf.Variable(whole(3, seed=4)), tf.Variable(whole(2, seed=5))]
 
     def run(x: Any) -> Any:
         found = []
         for start in range(0, 49, 8):
             y = x[:, start : start + 32]
-            for weight in weights:
-                y = tf.nn.relu(tf.nn.conv1d(y, weight, 1, "VALID"))
+            for weight, bias in zip(weights, biases, strict=True):
+                y = tf.nn.relu(tf.nn.bias_add(tf.nn.conv1d(y, weight, 1, "VALID"), bias))
             found.append(y)
         return found
 
-    return Program(run, whole(2, 80, 1, seed=3), weights, "Conv2D", 14, 2)
+    return Program(run, whole(2, 80, 1, seed=3), weights + biases, "Conv2D", 14, 2)
 
 
 def frames() -> Program:

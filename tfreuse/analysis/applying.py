@@ -14,6 +14,9 @@ from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.integers import Integers
 from tfreuse.ops.registry import Ops
 
+PADS = frozenset({"MirrorPad", "Pad", "PadV2"})
+"""Ops that put rows around axes; the second operand says which."""
+
 Found = tuple[View, tuple[Operand, ...], tuple[Hashable, ...], tuple[int, ...]] | Refusal
 """The result as a selection (its term is still to be made), the operands of the term, their keys, the term's sizes."""
 
@@ -49,7 +52,7 @@ class Applying:
                 operands.append(value)
                 keys.append(self.key(value))
                 continue
-            if (view.sizes, view.whole) != (first.sizes, first.whole) or not _alike(view, first):
+            if view.whole != first.whole or not _repeats(view, first) or not _alike(view, first):
                 return Refusal("overlap-cross-row", f"{node.op} takes selections that differ in more than their start")
             places = dict(view.tables)
             links = tuple(
@@ -58,7 +61,11 @@ class Applying:
             )
             operands.append(Use(view.term, links))
             keys.append(operands[-1])
-        return first, tuple(operands), tuple(keys), tuple(sizes)
+        known = [view for view in views if view is not None]
+        shape = tuple(_longest(column) for column in zip(*(view.sizes for view in known), strict=True))
+        terms = [self.terms.all[view.term].sizes for view in known]
+        sizes = [_longest(column) for column in zip(*terms, strict=True)] if len({*map(len, terms)}) == 1 else sizes
+        return View(first.term, shape, first.whole, first.tables), tuple(operands), tuple(keys), tuple(sizes)
 
     def _broadcasts(self, value: Value, view: View) -> Refusal | None:
         """Why a value is not the same for each row of a selection, if it is not."""
@@ -99,12 +106,12 @@ class Applying:
         if isinstance(others, Refusal):
             return others
         view = self.views[node.inputs[0]]
-        kinds = axes_of(node, len(view.sizes), self.shape_of)
+        kinds = self._padded(node) if node.op in PADS else axes_of(node, len(view.sizes), self.shape_of)
         if isinstance(kinds, Refusal):
             return kinds
         if len(kinds) != len(view.sizes):
             return Refusal("overlap-cross-row", f"{node.op} takes another rank")
-        is_trailing = node.op in TRAILING or kinds == (*(ROW,) * (len(kinds) - 1), WHOLE)
+        is_trailing = node.op not in PADS and (node.op in TRAILING or kinds == (*(ROW,) * (len(kinds) - 1), WHOLE))
         if not is_trailing or node.op == "MatMul" or view.rank < 2 or view.whole[-1] != view.rank - 1:
             lifted = aligned(self.terms, view)
             if lifted is None:
@@ -112,6 +119,8 @@ class Applying:
             view = lifted
         links: list[Link | None] = [Link(axis) for axis in range(view.rank)]
         for axis, kind in enumerate(kinds):
+            if kind == WHOLE and view.whole[axis] is None and node.op in PADS:
+                return Refusal("overlap-same-padding", f"{node.op} puts rows around axis {axis}, which is selected")
             if kind == WHOLE and view.whole[axis] is None:
                 return Refusal("overlap-cross-row", f"{node.op} needs the whole of axis {axis}, which is selected")
             if isinstance(kind, Window):
@@ -129,6 +138,12 @@ class Applying:
                 sizes[source] = shaped[axis]
         use = Use(view.term, tuple(links))
         return View(view.term, shaped, view.whole, view.tables), (use, *others[0]), (use, *others[1]), tuple(sizes)
+
+    def _padded(self, node: Node) -> tuple[AxisKind, ...] | Refusal:
+        pads = self._integers.list_of_pairs(node.inputs[1])
+        if pads is None:
+            return Refusal("overlap-cross-row", f"how much {node.op} adds is not known")
+        return tuple(ROW if pair == (0, 0) else WHOLE for pair in pads)
 
     def _length(self, node: Node, axis: int, kind: AxisKind, size: int) -> int:
         """The length of an axis of the result that is taken whole, -1 where it is not known."""
@@ -173,6 +188,17 @@ class Applying:
 def drawn_for_each(name: str) -> Refusal:
     """The refusal where an operand is drawn for each window by itself."""
     return Refusal("overlap-random", f"{name} is drawn for each selection by itself")
+
+
+def _repeats(one: View, other: View) -> bool:
+    """Whether two selections have one shape, or length 1 on an axis that is taken whole, where one is repeated."""
+    pairs = zip(one.sizes, other.sizes, one.whole, strict=True)
+    return all(a == b or (source is not None and 1 in (a, b)) for a, b, source in pairs)
+
+
+def _longest(lengths: tuple[int, ...]) -> int:
+    """The length of what has several lengths, 1 among them; -1 where it is not known."""
+    return next((length for length in lengths if length != 1), 1)
 
 
 def _alike(one: View, other: View) -> bool:

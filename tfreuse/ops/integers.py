@@ -45,6 +45,13 @@ class Integers:
         found = self.of(value)
         return None if found is None or len(found.shape) > 1 else list(found.elements)
 
+    def list_of_pairs(self, value: Value) -> list[tuple[int, int]] | None:
+        """The rows of a matrix with two columns, as paddings are given."""
+        found = self.of(value)
+        if found is None or len(found.shape) != 2 or found.shape[1] != 2:
+            return None
+        return list(zip(found.elements[::2], found.elements[1::2], strict=True))
+
     def number_of(self, value: Value) -> int | None:
         """A single number."""
         found = self.of(value)

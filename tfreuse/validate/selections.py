@@ -138,13 +138,20 @@ class Selections:
         if node.op in REDUCTIONS:
             axes = self._integers.list_of(node.inputs[1])
             return None if axes is None else self._reduced(node, form, {axis % len(form.lengths) for axis in axes})
+        if node.op in ("Pad", "PadV2", "MirrorPad"):
+            pads = self._integers.list_of_pairs(node.inputs[1])
+            if pads is None or len(pads) != len(form.lengths):
+                return None
+            padded: list[Kind] = [ROW if pair == (0, 0) else WHOLE for pair in pads]
+            return self._term(node, form, padded, ("others", *others))
         taps = self._shape(node.inputs[1]) if len(node.inputs) > 1 else None
         kinds = kinds_of(node, len(form.lengths), taps)
         return None if kinds is None else self._term(node, form, kinds, ("others", *others))
 
     def _elementwise(self, node: Node, forms: list[Form | None]) -> Form | None:
         rank = max((len(form.lengths) for form in forms if form is not None), default=-1)
-        first = next((form for form in forms if form is not None and len(form.lengths) == rank), None)
+        full = [form for form in forms if form is not None and len(form.lengths) == rank]
+        first = min(full, key=lambda form: form.lengths.count(1), default=None)  # others may be repeated along an axis
         if first is None:
             return None
         kinds: list[Kind] = [ROW] * rank
@@ -178,7 +185,9 @@ class Selections:
         """The form of an op's result. Along a row axis it keeps its coordinates; along a window it moves from one to
         the next; what is taken whole becomes part of the term, and, if it `keeps` the axis, a coordinate of its own.
         """
+        # Axes count from the last one: in a union of lines, axes of length 1 may stand where the windows have none.
         key: list[Any] = ["op", self._meaning(node), form.term, more]
+        rank = len(form.lengths)
         alongs: list[dict[int, Numbers]] = [dict(at.along) for at in form.places]
         lengths: list[int | None] = list(form.lengths)
         wholes: list[int] = []
@@ -196,10 +205,10 @@ class Selections:
                         step = steps[0].step
                         alongs[run[0][0]][axis] = range(0, step * stride * count, step * stride)
                         if reach > 1:
-                            key.append((axis, "window", run[0][0], step))
+                            key.append((axis - rank, "window", run[0][0], step))
                     lengths[axis] = count
                     continue
-            key.append((axis, "whole", form.lengths[axis], tuple(run)))
+            key.append((axis - rank, "whole", form.lengths[axis], tuple(run)))
             wholes.append(axis)
             for along in alongs:
                 along.pop(axis, None)
@@ -235,13 +244,18 @@ def _whole(term: int, lengths: tuple[int | None, ...]) -> Form:
 
 
 def _beside(one: Form, other: Form) -> tuple[tuple[tuple[int, int], ...], Form] | None:
-    """The coordinates of a second operand of one shape, each as one of the first's and how far it lies from that.
+    """The coordinates of a second operand, each as one of the first's and how far it lies from that; it has the
+    first's shape, or length 1 where it is repeated.
 
     Those that move as none of the first's does are added to it. None if the shapes may differ.
     """
-    if one.lengths != other.lengths:
+    if len(one.lengths) != len(other.lengths):
         return None
-    for axis, length in enumerate(one.lengths):
+    for axis, (length, repeated) in enumerate(zip(one.lengths, other.lengths, strict=True)):
+        if repeated == 1:
+            continue
+        if length != repeated:
+            return None
         names = [{numbers for _, numbers in form.along(axis) if isinstance(numbers, str)} for form in (one, other)]
         if length is None and (names[0] != names[1] or not names[0]):
             return None  # two lengths that nobody knows: the shorter may be repeated

@@ -30,11 +30,18 @@ class Growth:
         self.before = Lifetimes(before, self._order, ops)
 
     def after(self, graph: Graph) -> Lifetimes:
-        """The lifetimes of what became of the graph; its nodes are the same and as large, where they are left."""
+        """The lifetimes of what became of the graph; nodes that are left are as large as they were, new ones as they
+        say."""
         order = [name for name in self._order if name in graph.nodes]
         if len(order) < len(graph.nodes) or not is_ordered({name: graph.nodes[name] for name in order}):
             order = topological(graph)
-        return Lifetimes(graph, order, self._ops, shape_of=self._shape_of)
+        known, stated = self._shape_of, stated_shapes(graph)
+        return Lifetimes(
+            graph,
+            order,
+            self._ops,
+            shape_of=lambda value: (known if value.node in self._graph.nodes else stated)(value),
+        )
 
     def grown(self, after: Lifetimes) -> dict[str, int]:
         """By how many bytes the peak grew, by schedule."""

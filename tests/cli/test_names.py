@@ -49,7 +49,9 @@ def test_names_everywhere_in_a_report(name: str) -> None:
     report = {
         "model": {"name": name, "kind": name},
         "pipeline": name,
-        "functions": [{"label": name, "name": name, "memory": memory, "regions": [region], "missed": [miss]}],
+        "functions": [
+            {"label": name, "name": name, "memory": memory, "regions": [region], "families": [], "missed": [miss]}
+        ],
         "totals": totals,
         "library": {
             "functions": {"before": 2, "after": 1},

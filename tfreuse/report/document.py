@@ -73,7 +73,10 @@ def _functions(result: Result) -> list[dict[str, Any]]:
     entries = []
     for name, graph in result.graphs.items():
         merges = [edit for edit in graph.journal if edit.kind in ("merge", "alias")]
-        forward = {edit.node: edit.other for edit in merges if {edit.node, edit.other} <= graph.before.nodes.keys()}
+        # What stands in a union's place was no work before; the nodes of a body were.
+        inliners = {edit.by for edit in graph.journal if edit.kind == "inline"}
+        unions = {edit.node for edit in graph.journal if edit.kind == "add" and edit.by not in inliners}
+        forward = {edit.node: edit.other for edit in merges if unions.isdisjoint((edit.node, edit.other))}
         remarks = [remark for remark in result.remarks.items if remark.function == name]
         entries.append(
             function_entry(

@@ -65,7 +65,7 @@ def test_names_everywhere_in_a_report(name: str) -> None:
     }
     text = render(report, 300)
     assert text.replace("\n", "").isprintable()
-    assert text.count(printable(name)) == 18
+    assert text.count(printable(name)) == 19
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=300)
     console.print(layout(report))
     assert "\x1b]8" not in console.file.getvalue()  # type: ignore[attr-defined]  # no links

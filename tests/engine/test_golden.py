@@ -16,7 +16,6 @@ NAMES = names_in(CASES)
 KNOWN_BUGS = {
     "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
     "races/one_variable_in_two_arguments": "two arguments are two resources, as for control dependencies",
-    "gradients/sum_that_merges_away": "a node held apart for a sum that merges away: a second run merges more",
     "control_edges/recomputed_behind_a_reading_call": "a call that only reads holds no recomputation back",
 }
 """Cases that fail, with the reason; each is expected to fail until the engine is mended."""

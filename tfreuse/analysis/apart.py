@@ -20,6 +20,8 @@ from tfreuse.ir.graph import Graph, Node, Value
 
 _BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 _SUMS = frozenset({"Add", "AddV2"})
+HELD = frozenset({"branch-operands", "sum-of-equals"})
+"""The remarks that say why."""
 
 
 def held_apart(graph: Graph, number: Mapping[str, int]) -> dict[str, str]:
@@ -28,9 +30,9 @@ def held_apart(graph: Graph, number: Mapping[str, int]) -> dict[str, str]:
     `number` is that of the congruence; of several equal operands all but the first are held.
     """
     held: dict[str, str] = {}
-    for node in graph.nodes.values():
-        if node.op in _BRANCHES:
-            held.update(dict.fromkeys(_twins(node.inputs, number), "branch-operands"))
+    for op in sorted(_BRANCHES & graph.by_op.keys()):
+        for name in graph.by_op[op]:
+            held.update(dict.fromkeys(_twins(graph.nodes[name].inputs, number), "branch-operands"))
     for node in _sums(graph):
         held.update(dict.fromkeys(_twins(node.inputs, number), "sum-of-equals"))
     return held

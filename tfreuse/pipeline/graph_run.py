@@ -31,6 +31,7 @@ class GraphRun:
         self._analyses.too_large = too_large or {}
         self._pending: Rewriter | None = None
         self._orphans: dict[str, None] = {}
+        self._held: frozenset[str] = frozenset()
 
     def run(self, step: Pass, remarks: Remarks, following: tuple[Pass, ...] = ()) -> None:
         """Run one pass, which is told what comes next.
@@ -61,10 +62,16 @@ class GraphRun:
         """Carry out the edits that are pending."""
         if self._pending is not None:
             self._note_equal_reads()
+            self._held = frozenset(self._analyses.__dict__.get("held_apart", ()))
             rewritten = self._pending.finish()
             self._analyses = self._analyses.after(rewritten, frozenset({"order", "congruence"}), set())
             self.graph = rewritten
             self._pending = None
+
+    def released(self) -> frozenset[str]:
+        """Nodes that had to stay apart and need not any more, because what held them merged away."""
+        held = self._held & self.graph.nodes.keys()
+        return held.difference(self._analyses.held_apart) if held else held
 
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal

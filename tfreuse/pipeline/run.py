@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from tfreuse.analysis.apart import HELD
 from tfreuse.analysis.effects import Summaries
 from tfreuse.analysis.fingerprint import Alike
 from tfreuse.ir.graph import Graph, Module, Node
@@ -143,32 +144,50 @@ def _run_graph(
         result.failures.append(error)
         result.remarks.add(Remark(id, graph.name, (), detail or f"{type(error).__name__}: {error}", by=by))
 
-    for index, step in enumerate(result.pipeline):
-        name, started, remarks = step.name(), time.perf_counter(), Remarks()
-        spent = result.seconds.get(name, 0.0)
-        if name in result.given_up:
-            continue
-        try:
-            within(
-                None if time_limit is None else time_limit - spent,
-                partial(run.run, step, remarks, result.pipeline[index + 1 :]),
-            )
-        except KeyboardInterrupt:
-            raise
-        except OutOfTime as error:
-            result.given_up.add(name)
-            failed(error, name, "time-limit", f"not done within {time_limit} s; the graphs after this do without it")
-            return untouched
-        except BaseException as error:  # noqa: BLE001  # a pass may be third-party code: whatever it raises must not cost the model
-            failed(error, name)
-        finally:
-            result.seconds[name] = spent + time.perf_counter() - started
-        result.remarks.items.update(remarks.items)
+    def run_all() -> bool:
+        """Run every pass; False where the time is over."""
+        for index, step in enumerate(result.pipeline):
+            name, started, remarks = step.name(), time.perf_counter(), Remarks()
+            spent = result.seconds.get(name, 0.0)
+            if name in result.given_up:
+                continue
+            try:
+                within(
+                    None if time_limit is None else time_limit - spent,
+                    partial(run.run, step, remarks, result.pipeline[index + 1 :]),
+                )
+            except KeyboardInterrupt:
+                raise
+            except OutOfTime as error:
+                result.given_up.add(name)
+                detail = f"not done within {time_limit} s; the graphs after this do without it"
+                failed(error, name, "time-limit", detail)
+                return False
+            except BaseException as error:  # noqa: BLE001  # a pass may be third-party code: whatever it raises must not cost the model
+                failed(error, name)
+            finally:
+                result.seconds[name] = spent + time.perf_counter() - started
+            result.remarks.items.update(remarks.items)
+        return True
+
+    if not run_all():
+        return untouched
     try:
         run.settle()
+        while released := run.released():
+            for remark in [found for found in result.remarks.items if _is_about(found, graph, released)]:
+                del result.remarks.items[remark]
+            if not run_all():
+                return untouched
+            run.settle()
         if run.graph is not graph:
             check_graph(run.graph)
     except Exception as error:  # noqa: BLE001  # edits without sense may fail in any way
         failed(error, "the pipeline")
         return untouched
     return GraphResult(graph, run.graph, run.journal, run.equal, run.added)
+
+
+def _is_about(remark: Remark, graph: Graph, released: frozenset[str]) -> bool:
+    """Whether a remark says that a node has to stay apart which need not any more."""
+    return remark.id in HELD and remark.function == graph.name and remark.nodes[0] in released

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -71,6 +72,14 @@ def test_a_view_has_no_buffer_and_keeps_its_operand() -> None:
     assert peaks(*lines, "  c = Sub(w, b) {F}", "  output y = c") == (2, 2)
     assert peaks(*lines[:3], "  c = Exp(w) {F}", "  output y = c") == (1, 1)
     assert peaks(*lines[:3], "  output y = w") == (1, 1)
+
+
+def test_long_chains_of_views_are_walked_once() -> None:
+    names = ["a", *(f"v{index}" for index in range(20_000))]
+    lines = [f"  {name} = Identity({above}) {{F}}" for above, name in itertools.pairwise(names)]
+    found = lifetimes("  a = Exp(x) {F}", *lines, f"  y = Exp({names[-1]}) {{F}}", "  output y = y")
+    assert {found.holder(name) for name in names} == {"a"}
+    assert found.one_by_one.peak == found.at_once.peak == UNIT
 
 
 def test_what_is_there_anyway_counts_as_nothing() -> None:

@@ -53,6 +53,7 @@ class Lifetimes:
         self._left = [name for name in order if name in self.alive]
         self._pinned = graph.kept.union(value.node for _, value in graph.outputs)
         self._views, self._reuses = buffer_ops(VIEW), buffer_ops(REUSES)
+        self._holders: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
         self.unknown: set[str] = set()
         self.per_example = False
@@ -108,11 +109,13 @@ class Lifetimes:
 
     def holder(self, name: str) -> str:
         """The node whose buffer the result of `name` is: itself, or what a chain of views begins with."""
-        for _ in range(len(self.order)):
-            if not self.is_view(name):
-                break
+        chain: dict[str, None] = {}
+        while name not in self._holders and name not in chain and self.is_view(name):
+            chain[name] = None
             name = self._sources(self._graph.nodes[name])[0]
-        return name
+        found = self._holders.get(name, name)
+        self._holders.update(dict.fromkeys(chain, found))
+        return found
 
     def _sources(self, node: Node) -> list[str]:
         return [self._stand(source, source) for source, _ in node.inputs]

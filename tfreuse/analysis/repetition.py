@@ -1,7 +1,7 @@
 """Equal results that are better computed twice: cheap to compute, large to keep, and used far apart.
 
 A merged result is in memory from the first use of any copy to the last. Where the peak lies between the uses, a result
-that is filled, tiled or cast once more does not add to it. docs/adr/0007 says why both schedules are asked.
+that is filled, tiled or cast once more does not add to it. docs/adr/0008 says why both schedules are asked.
 """
 
 from __future__ import annotations

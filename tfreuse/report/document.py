@@ -73,10 +73,14 @@ def _functions(result: Result) -> list[dict[str, Any]]:
     entries = []
     for name, graph in result.graphs.items():
         merges = [edit for edit in graph.journal if edit.kind in ("merge", "alias")]
-        # What stands in a union's place was no work before; the nodes of a body were.
+        # What a pass made was no work before (a body was), and what is cut out of a union is no duplicate.
         inliners = {edit.by for edit in graph.journal if edit.kind == "inline"}
-        unions = {edit.node for edit in graph.journal if edit.kind == "add" and edit.by not in inliners}
-        forward = {edit.node: edit.other for edit in merges if unions.isdisjoint((edit.node, edit.other))}
+        made = {edit.node for edit in graph.journal if edit.kind == "add" and edit.by not in inliners}
+        forward = {
+            edit.node: edit.other
+            for edit in merges
+            if edit.node not in made and not (edit.lemma and edit.other in made)
+        }
         remarks = [remark for remark in result.remarks.items if remark.function == name]
         entries.append(
             function_entry(

@@ -70,6 +70,8 @@ class Inlinable:
         body = self.body(call)
         if body is None:
             return "the body of its function is not known"
+        if call.name in graph.arguments:
+            return "its value is fed"
         if call.name in graph.kept or call.name in graph.frozen:
             return "its name is public"
         if call.attrs.value("f").attrs or call.attrs.value("executor_type"):

@@ -27,8 +27,8 @@ class DropOrphans(Pass):
         graph = context.graph
         if not (graph.name or graph.closed):
             return
-        kinds = context.analyses.kinds
-        work = [name for name in graph.nodes if name in graph.roots or kinds[name] not in (PURE, READ)]
+        kinds, stays = context.analyses.kinds, graph.roots | context.analyses.custom_gradients
+        work = [name for name in graph.nodes if name in stays or kinds[name] not in (PURE, READ)]
         used = set(work)
         while work:
             node = graph.nodes[work.pop()]

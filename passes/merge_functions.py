@@ -12,6 +12,8 @@ from tfreuse.pipeline.library import SHAPES, LibraryContext, LibraryEdits, Libra
 
 _SHARED = frozenset({"io", "clock", "abort"})
 """Ambient state that all of a process shares, so that it makes no difference which function uses it."""
+_DIFFERENTIATED = ("Case", "If", "StatelessCase", "StatelessIf", "StatelessWhile", "While")
+"""Ops of which TensorFlow's gradient makes new functions, called after the old ones: no two may name one function."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,17 @@ class MergeFunctions(LibraryPass):
     def rewrite(self, context: LibraryContext, edits: LibraryEdits) -> None:
         """Merge, then remove what nothing names."""
         fingerprints, library = context.summaries.fingerprints, context.library
-        ops = {node.op for graph in context.module.graphs.values() for node in graph.nodes.values()}
+        ops = {op for graph in context.module.graphs.values() for op in graph.by_op}
+        bodies = {
+            function.name
+            for graph in context.module.graphs.values()
+            for op in _DIFFERENTIATED
+            for name in graph.by_op.get(op, ())
+            for function in graph.nodes[name].attrs.functions
+        }
         told: list[tuple[list[str], str]] = []
         for names in fingerprints.classes():
-            reasons = [self._apart(context, name, ops) for name in names]
+            reasons = [self._apart(context, name, ops, bodies) for name in names]
             left = [name for name, reason in zip(names, reasons, strict=True) if not reason]
             left.sort(key=lambda name: name not in library.public)
             stay: list[str] = []
@@ -48,10 +57,12 @@ class MergeFunctions(LibraryPass):
                 detail = f"{len(apart)} functions, among them {', '.join(apart[:3])}: {reason}"
                 context.remarks.add(context.remark("equal-functions", apart[0], detail))
 
-    def _apart(self, context: LibraryContext, name: str, ops: set[str]) -> str:
+    def _apart(self, context: LibraryContext, name: str, ops: set[str], bodies: set[str]) -> str:
         """Why the function takes no part, or nothing; a call by its name as an op spells the names of its outputs."""
         if name in context.library.pinned or name in ops:
             return "one is named where its name cannot be changed, or only saves and restores"
+        if name in bodies:
+            return "loops or branches name them, and their gradient makes functions called after these"
         if name in context.summaries.customized:
             return "they have a gradient that the user wrote"
         kept = sorted({str(access.resource) for access in context.summaries.of(name) if _is_kept(access)})

@@ -80,7 +80,7 @@ def judged(
 
 def with_node(found: Module, graph: str, name: str, **changes: object) -> Module:
     body = found.graphs[graph]
-    node = body.nodes[name]._replace(**changes)  # type: ignore[arg-type]
+    node = body.nodes[name]._replace(**changes)  # type: ignore[arg-type]  # each test names fields of a node
     return replace(found, graphs={**found.graphs, graph: body.evolve({**body.nodes, name: node})})
 
 

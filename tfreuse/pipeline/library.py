@@ -114,7 +114,7 @@ class LibraryPass(Pass):
 
     def rewrite(self, context: LibraryContext, edits: LibraryEdits) -> None:
         """Hand the edits of the library to `edits`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pass answers
 
 
 def carried_out(module: Module, edits: LibraryEdits) -> Module:

@@ -174,7 +174,9 @@ def _run_graph(
         return untouched
     try:
         run.settle()
-        while released := run.released():
+        seen: frozenset[str] = frozenset()
+        while (released := run.released()) - seen:  # a pass that fails now would release the same nodes for ever
+            seen |= released
             for remark in [found for found in result.remarks.items if _is_about(found, graph, released)]:
                 del result.remarks.items[remark]
             if not run_all():

@@ -35,8 +35,13 @@ class Cse(MergePass):
 
     def candidates(self, context: Context) -> Iterable[Group]:
         """Classes of congruent nodes; of one that has parts used far apart the parts, and then their first nodes."""
+        if self.cheap_large or not context.analyses.repetition.is_possible:
+            return super().candidates(context)
+        return self._parts(context)
+
+    def _parts(self, context: Context) -> Iterable[Group]:
         for group in super().candidates(context):
-            parts = [] if group.public or self.cheap_large else context.analyses.repetition.parts(group.names)
+            parts = [] if group.public else context.analyses.repetition.parts(group.names)
             if not parts:
                 yield group
                 continue

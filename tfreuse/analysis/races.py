@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from tfreuse.analysis.alias import UNKNOWN, Resource
 from tfreuse.analysis.effects import EFFECT, READ, Effects
 from tfreuse.analysis.live import live_nodes
-from tfreuse.ir.attrs import Attrs
-from tfreuse.ir.graph import Graph, Value
+from tfreuse.ir.graph import Graph, Node
 
 MAX_ACCESSES = 16_384
 """Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
@@ -48,25 +47,22 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
 
 def _are_neighbours(graph: Graph, one: str, other: str) -> bool:
     """Whether an edge leads from one of the two to the other."""
-    return any(
-        before in node.controls or any(source == before for source, _ in node.inputs)
-        for before, node in ((one, graph.nodes[other]), (other, graph.nodes[one]))
-    )
+    return _uses(graph.nodes[other], one) or _uses(graph.nodes[one], other)
+
+
+def _uses(node: Node, name: str) -> bool:
+    return name in node.controls or name in [source for source, _ in node.inputs]
 
 
 def _by_resource(
     graph: Graph, effects: Effects, kinds: Mapping[str, str], kind: str, mode: str
 ) -> dict[Resource, list[str]]:
     found: dict[Resource, list[str]] = {}
-    alike: dict[tuple[str, Attrs, tuple[Value, ...]], list[Resource]] = {}
+    nodes = graph.nodes
     for name in [name for name, known in kinds.items() if known == kind]:
-        node = graph.nodes[name]
-        key = node.op, node.attrs, node.inputs
-        if key not in alike:
-            used = [access.resource for access in effects.of(node) if access.mode == mode]
-            alike[key] = [resource for resource in used if resource != UNKNOWN]
-        for resource in alike[key]:
-            found.setdefault(resource, []).append(name)
+        for access in effects.of(nodes[name]):
+            if access.mode == mode and access.resource != UNKNOWN:
+                found.setdefault(access.resource, []).append(name)
     return found
 
 

@@ -32,6 +32,11 @@ class Repetition:
         self._alone = alone
         self._part: dict[str, tuple[int, str]] = {}
 
+    @cached_property
+    def is_possible(self) -> bool:
+        """Whether the graph has such results at all."""
+        return any("cheap-large" in self._ops.facts(op).flags for op in self._graph.by_op)
+
     def parts(self, names: Sequence[str]) -> list[list[str]]:
         """Congruent nodes (in topological order) in parts that had better be computed each by itself, so ordered."""
         if "cheap-large" not in self._ops.facts(self._graph.nodes[names[0]].op).flags:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Origins = dict[str, list[tuple[str, str]]]
 """For a survivor the node and the function that each of its duplicates was made from."""
 
 
-def origins_of(merged: Mapping[str, str], protos: Iterable[Any]) -> Origins:
-    """What the `NodeDef`s of duplicates say, by survivor; `merged` leads from each duplicate to its survivor."""
+def origins_of(merged: Mapping[str, str], names: Collection[str], protos: Sequence[Any]) -> Origins:
+    """What the `NodeDef`s of duplicates say, by survivor; `merged` leads from each duplicate to its survivor.
+
+    `names` are those of the `protos`, and in front of them those of arguments, which have none.
+    """
     found: Origins = {}
-    for proto in protos if merged else ():
-        if proto.name in merged and proto.HasField("experimental_debug_info"):
-            info = proto.experimental_debug_info
+    for index, name in enumerate(names, len(protos) - len(names)) if merged else ():
+        if name in merged and protos[index].HasField("experimental_debug_info"):
+            info = protos[index].experimental_debug_info
             functions = list(info.original_func_names) + [""] * len(info.original_node_names)
             pairs = zip(info.original_node_names, functions, strict=False)
-            found.setdefault(merged[proto.name], []).extend(pairs)
+            found.setdefault(merged[name], []).extend(pairs)
     return found
 
 

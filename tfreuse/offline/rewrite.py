@@ -78,7 +78,11 @@ def rewrite_in_place(
         )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
-        origins = {name: origins_of(_merged(result, name), protos) for name, protos in _bodies(graph_def, nodes)}
+        origins = {
+            name: origins_of(_merged(result, name), module.graphs[name].nodes, protos)
+            for name, protos in _bodies(graph_def, nodes)
+            if name in module.graphs
+        }
         write_module(module, result.after, graph_def, ops, nodes=nodes)
         for name, protos in _bodies(graph_def):
             add_origins(origins.get(name, {}), protos)

@@ -8,7 +8,7 @@ finds a candidate and the comparison of keys proves it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from copy import copy
 
 from tfreuse.analysis.effects import PURE, READ
@@ -88,8 +88,7 @@ class Congruence:
             # A group stands behind its members in the order: once more, by the number that it turned out to have.
             count, self._earlier, self.number = len(members), self.number, {}
             members = self._number(graph, order, alone)
-        self._classes = list(members.values())
-        self._gone: frozenset[str] | set[str] = frozenset()
+        self._members = members
 
     def _number(self, graph: Graph, order: list[str], alone: frozenset[str]) -> dict[int, list[str]]:
         """Fill `number`; gives the nodes of each number that two or more have.
@@ -160,16 +159,19 @@ class Congruence:
         return (frozenset(waits), effects) if waits else effects
 
     @property
-    def classes(self) -> Iterator[list[str]]:
+    def classes(self) -> Iterable[list[str]]:
         """Two congruent nodes or more each, in topological order."""
-        gone = self._gone
-        for names in self._classes:
-            left = names if gone.isdisjoint(names) else [name for name in names if name not in gone]
-            if len(left) > 1:
-                yield left
+        return self._members.values()
 
-    def without(self, gone: set[str]) -> Congruence:
+    def without(self, gone: Iterable[str]) -> Congruence:
         """The same numbers, and the classes without nodes that were merged away, turned into aliases or removed."""
         other = copy(self)
-        other._gone = self._gone | gone
+        other._members = dict(self._members)
+        out = set(gone)
+        for number in {self.number[name] for name in out if name in self.number}:
+            left = [name for name in self._members.get(number, ()) if name not in out]
+            if len(left) > 1:
+                other._members[number] = left
+            else:
+                other._members.pop(number, None)
         return other

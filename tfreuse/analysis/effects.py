@@ -110,6 +110,13 @@ class Effects:
             found |= {Access("write", UNKNOWN)} if self._takes_ref(node.op) else {Access("read", UNKNOWN)}
         return found
 
+    @cached_property
+    def touching(self) -> list[str]:
+        """Names of the nodes of which the op alone does not say that they are pure."""
+        by_op = self._graph.by_op
+        plain = PURE if not self._ref_sources else None
+        return [name for op, names in by_op.items() if self._plain_kind(op) != plain for name in names]
+
     def kinds(self) -> dict[str, str]:
         """The class of every node; that of most follows from their op."""
         kinds: dict[str, str] = {}

@@ -59,7 +59,7 @@ def _by_resource(
 ) -> dict[Resource, list[str]]:
     found: dict[Resource, list[str]] = {}
     nodes = graph.nodes
-    for name in [name for name, known in kinds.items() if known == kind]:
+    for name in [name for name in effects.touching if kinds[name] == kind]:
         for access in effects.of(nodes[name]):
             if access.mode == mode and access.resource != UNKNOWN:
                 found.setdefault(access.resource, []).append(name)

@@ -59,6 +59,6 @@ class ShareOverlap(Pass):
         Sharing(families, family, context.ops, rewriter).apply()
         windows = windows_of(families, family)
         detail = (
-            f"{windows.count} windows of {windows.source}, each element computed {windows.overlap:.3g} times before"
+            f"{windows.total} windows of {windows.source}, each element computed {windows.overlap:.3g} times before"
         )
         context.remarks.add(replace(context.remark("overlap-shared", family.nodes, detail), windows=windows))

@@ -35,7 +35,7 @@ def _leading_to_work(families: Families) -> set[str]:
     """Live nodes that multiply, or whose results go into something that does."""
     graph = families.lanes.graph
     found: set[str] = set()
-    work = [name for name in families.live if graph.nodes[name].op in HEAVY]
+    work = [name for name in families.live if graph.nodes[name].op in HEAVY or name in families.lanes.dilated]
     while work:
         name = work.pop()
         if name not in found:
@@ -81,7 +81,8 @@ def _out_of_step(families: Families, heavy: set[str]) -> Iterator[tuple[Refusal,
     for number in lanes.computed:
         term = terms[number]
         (first, *_) = term.uses
-        if any(link is not None and link.window is not None for link in first.links) and term.node is not None:
+        moves = any(link is not None and link.window is not None for link in first.links)
+        if moves and term.node is not None and term.node.name not in lanes.dilated:  # those have stride 1
             links = tuple(None if link is None else link._replace(phase=0) for link in first.links)
             others = tuple(operand for operand in term.operands if not isinstance(operand, Use))
             key = (term.node.op, term.node.attrs, Use(first.term, links), others)

@@ -103,6 +103,8 @@ class Applying:
 
     def by_axes(self, node: Node) -> Found:
         """An op of which the kind of each axis is known."""
+        if node.inputs[0] not in self.views:
+            return Refusal("overlap-cross-row", f"{node.op} takes a selection as another operand than its first")
         rank = len(self.views[node.inputs[0]].sizes)
         kinds = self._padded(node) if node.op in PADS else axes_of(node, rank, self.shape_of)
         return kinds if isinstance(kinds, Refusal) else self.along_axes(node, Value(node.name), node.inputs, kinds)

@@ -115,12 +115,8 @@ def _unread(families: Families, heavy: set[str]) -> Iterator[tuple[Refusal, list
     for name in lanes.unread:
         if name in heavy and not _is_small(families, nodes[name]):
             by_source.setdefault(nodes[name].inputs[0], []).append(name)
-    counters = _loop_counters(families)
     for names in by_source.values():
-        moving = [name for name in names if counters and _depends(families, nodes[name], counters)]
-        if moving:
-            yield Refusal("overlap-loop", "where it starts changes from step to step"), moving[:MAX_NODES]
-        elif len(names) > 1 and all(lanes.has_known_numbers(nodes[name]) for name in names):
+        if len(names) > 1 and all(lanes.has_known_numbers(nodes[name]) for name in names):
             yield (
                 Refusal("overlap-unknown-shape", f"the shape of {nodes[names[0]].inputs[0].node}"),
                 names[:MAX_NODES],
@@ -131,32 +127,3 @@ def _is_small(families: Families, node: Node) -> bool:
     """Whether the value is a vector or a scalar: shapes are cut up everywhere."""
     shape = families.lanes.shape_of(node.inputs[0])
     return shape is not None and len(shape) < 2
-
-
-def _loop_counters(families: Families) -> set[str]:
-    """Arguments that the graph gives back with a number added to them, as the body of a loop does with its counter."""
-    graph = families.lanes.graph
-    if len(graph.outputs) != len(graph.arguments):
-        return set()
-    found: set[str] = set()
-    for name, (_, value) in zip(graph.arguments, graph.outputs, strict=True):
-        node = graph.nodes[value.node]
-        while node.op == "Identity" and node.inputs:
-            node = graph.nodes[node.inputs[0].node]
-        if node.op in ("Add", "AddV2") and any(source == name for source, _ in node.inputs):
-            found.add(name)
-    return found
-
-
-def _depends(families: Families, node: Node, on: set[str]) -> bool:
-    """Whether a selection's numbers depend on one of some nodes."""
-    nodes = families.lanes.graph.nodes
-    work, seen = [source for source, _ in node.inputs[1:]], set[str]()
-    while work:
-        name = work.pop()
-        if name in on:
-            return True
-        if name not in seen:
-            seen.add(name)
-            work += [source for source, _ in nodes[name].inputs]
-    return False

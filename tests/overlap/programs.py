@@ -67,6 +67,18 @@ def split_and_packed() -> Program:
     return Program(run, whole(8, 6, 6, 2, seed=3), weights, "Conv2D", 10, 2)
 
 
+def parts_of_a_video() -> Program:
+    weights = _weights()
+    net = _net(weights, "SAME")
+
+    def run(x: Any) -> Any:
+        pairs = tf.split(x, 4)
+        joined = [tf.concat(pairs[i : i + 2], 0) for i in range(3)]
+        return [net(part) for part in [*joined, tf.gather(x, [1, 2, 5]), tf.split(x, [2, 6])[1]]]
+
+    return Program(run, whole(8, 6, 6, 2, seed=3), weights, "Conv2D", 10, 2)
+
+
 def crops() -> Program:
     weights = _weights()
     net = _net(weights, "VALID", 2)
@@ -207,6 +219,6 @@ def residual() -> Program:
 
 
 PROGRAMS = (
-    clips, stacked_clips, split_and_packed, crops, bounding_boxes, signal, frames, patches, repeats, video,
-    rows_through_layers, residual, dilated_signal, dilated_clips, dilated_crops, dilated_video,
+    clips, stacked_clips, split_and_packed, parts_of_a_video, crops, bounding_boxes, signal, frames, patches, repeats,
+    video, rows_through_layers, residual, dilated_signal, dilated_clips, dilated_crops, dilated_video,
 )  # fmt: skip

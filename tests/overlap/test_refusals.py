@@ -107,6 +107,13 @@ def test_a_refusal_and_its_reason(run: Callable[[Any], Any], reason: str | None)
     assert found == ({reason} if reason else set()), shared.report
 
 
+def test_border_rows_are_counted() -> None:
+    shared = tfreuse.dedupe(same_padding, preset="fast", on_error="raise")
+    shared(whole(8, 8, 8, 2, seed=3))
+    (entry,) = [entry for entry in shared.report.missed if entry["id"] == "overlap-same-padding"]
+    assert entry["detail"] == "2 border rows of 6 on axis 1 would see padding where the union has elements"
+
+
 def test_the_reason_in_a_loop() -> None:
     def while_true(x: Any) -> Any:
         total, start = tf.zeros([4, 6, 6, 2]), tf.constant(0)

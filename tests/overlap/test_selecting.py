@@ -154,3 +154,18 @@ def test_strided_slices_with_all_masks() -> None:
         counts.update(["compared", *(name for name, mask in masks.items() if mask)])
     print(counts)
     assert min(counts[name] for name in names) >= 20
+
+
+def test_what_is_taken_whole_still_tells_values_apart() -> None:
+    def select(x: Any) -> Any:
+        one = tf.reduce_max(x[0:3, 4:5], 0, keepdims=True)
+        again = tf.reduce_max(x[0:4][0:3, 3:5][:, 1:], 0, keepdims=True)
+        turned = tf.reduce_max(tf.transpose(x[4:5, 0:3], [1, 0, 2, 3]), 0, keepdims=True)
+        moved = tf.reduce_max(x[1:4, 4:5], 0, keepdims=True)
+        longer = tf.reduce_max(x[0:4, 4:5], 0, keepdims=True)
+        return one, again, turned, moved, longer
+
+    main, _, forms = traced(select)
+    one, again, *others = [main.nodes[value.node].inputs[0].node for _, value in main.outputs]
+    assert forms.are_equal(one, again)
+    assert not any(forms.are_equal(one, other) for other in others)

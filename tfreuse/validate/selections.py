@@ -208,6 +208,7 @@ class Selections:
         alongs: list[dict[int, Numbers]] = [dict(at.along) for at in form.places]
         lengths: list[int | None] = list(form.lengths)
         wholes: list[int] = []
+        spent: set[int] = set()
         for axis, kind in enumerate(kinds):
             if kind == ROW:
                 continue
@@ -227,11 +228,16 @@ class Selections:
                     continue
             key.append((axis - rank, "whole", form.lengths[axis], tuple(run)))
             wholes.append(axis)
+            spent.update(number for number, _ in run)
             for along in alongs:
                 along.pop(axis, None)
+        # A coordinate that was taken whole from 0 says nothing more, and a deep network has one for each of its layers.
+        gone = {number for number in spent if not alongs[number] and not form.places[number].constant}
+        key.append(("gone", *sorted(gone)))
         fresh = tuple(self._length(node, axis, form.lengths[axis]) for axis in wholes) if keeps else ()
         term = self._terms.number(tuple(key), fresh)
-        places = [place(at.constant, along) for at, along in zip(form.places, alongs, strict=True)]
+        left = [number for number in range(len(alongs)) if number not in gone]
+        places = [place(form.places[number].constant, alongs[number]) for number in left]
         for number, axis in enumerate(wholes):
             lengths[axis] = self._terms.fresh[term][number] if keeps else 1
             if keeps:

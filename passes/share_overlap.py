@@ -9,6 +9,7 @@ from typing import ClassVar
 from tfreuse.analysis.families import Families, Family
 from tfreuse.analysis.lanes import Lanes
 from tfreuse.analysis.missed_overlap import missed_overlap
+from tfreuse.analysis.moving import missed_in_loops
 from tfreuse.pipeline.passes import REASSOCIATES, Context, Pass
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.sharing import Sharing
@@ -40,7 +41,8 @@ class ShareOverlap(Pass):
         alone = analyses.clobbered | analyses.custom_gradients
         lanes = Lanes(context.graph, context.ops, analyses.congruence, analyses.kinds, analyses.order, alone)
         families = Families(lanes, context.ops, analyses.order, self.least)
-        for refusal, names in missed_overlap(families):
+        in_loops = missed_in_loops(context.graph, analyses.summaries.module, self.least)
+        for refusal, names in [*missed_overlap(families), *in_loops]:
             context.remarks.add(context.remark(refusal.id, names, refusal.detail))
         for family in families.all():
             yield families, family
@@ -59,6 +61,6 @@ class ShareOverlap(Pass):
         Sharing(families, family, context.ops, rewriter).apply()
         windows = windows_of(families, family)
         detail = (
-            f"{windows.count} windows of {windows.source}, each element computed {windows.overlap:.3g} times before"
+            f"{windows.total} windows of {windows.source}, each element computed {windows.overlap:.3g} times before"
         )
         context.remarks.add(replace(context.remark("overlap-shared", family.nodes, detail), windows=windows))

@@ -249,6 +249,13 @@ def test_static_shapes_are_inferred_again(tmp_path: Path) -> None:
     assert checks.content(again) == checks.content(after)
 
 
+def test_preset_fast_tidies_the_library_as_exact_does(tmp_path: Path) -> None:
+    before, after, report = optimized(tmp_path, Twice(), preset="fast")
+    assert len(names(before, "first")) + len(names(before, "second")) == 2
+    assert len(names(after, "first")) + len(names(after, "second")) == 1
+    assert len(report.to_dict()["library"]["merged"]) == 1
+
+
 def test_a_pass_for_models_is_refused_elsewhere() -> None:
     for name in ("merge-functions", "drop-orphans", "strip-shapes"):
         with pytest.raises(PipelineError, match=f"{name}' is for SavedModels"):

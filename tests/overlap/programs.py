@@ -67,6 +67,18 @@ def split_and_packed() -> Program:
     return Program(run, whole(8, 6, 6, 2, seed=3), weights, "Conv2D", 10, 2)
 
 
+def parts_of_a_video() -> Program:
+    weights = _weights()
+    net = _net(weights, "SAME")
+
+    def run(x: Any) -> Any:
+        pairs = tf.split(x, 4)
+        joined = [tf.concat(pairs[i : i + 2], 0) for i in range(3)]
+        return [net(part) for part in [*joined, tf.gather(x, [1, 2, 5]), tf.split(x, [2, 6])[1]]]
+
+    return Program(run, whole(8, 6, 6, 2, seed=3), weights, "Conv2D", 10, 2)
+
+
 def crops() -> Program:
     weights = _weights()
     net = _net(weights, "VALID", 2)
@@ -140,6 +152,48 @@ def video() -> Program:
     return Program(run, whole(1, 10, 6, 6, 2, seed=3), weights, "Conv3D", 5, 1)
 
 
+def dilated(layers: Any, source: Any, cut: Callable[[Any], list[Any]], op: str = "Conv2D") -> Program:
+    """Layers that Keras lowers to several nodes each."""
+    shape = tuple(cut(source)[0].shape)
+    for layer in layers:
+        layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+        for seed, weight in enumerate(layer.weights):
+            weight.assign(whole(*weight.shape, seed=seed))
+
+    def run(x: Any) -> Any:
+        windows = cut(x)
+        for layer in layers:
+            windows = [layer(window) for window in windows]
+        return windows
+
+    weights = [weight.value for layer in layers for weight in layer.trainable_weights]
+    count = len(cut(source)) * len(layers)
+    return Program(run, source, weights, op, count, len(layers))
+
+
+def dilated_signal() -> Program:
+    """Lengths that the dilation does not divide, so rows are added, and cropped again."""
+    layers = [tf.keras.layers.Conv1D(3, 3, dilation_rate=2), tf.keras.layers.Conv1D(2, 3, dilation_rate=4)]
+    return dilated(layers, whole(2, 80, 2, seed=3), lambda x: [x[:, i : i + 33] for i in range(0, 40, 8)])
+
+
+def dilated_clips() -> Program:
+    layers = [tf.keras.layers.Conv2D(2, 3, dilation_rate=2, padding="same"), tf.keras.layers.Conv2D(2, 3)]
+    return dilated(layers, whole(9, 9, 8, 2, seed=3), lambda x: [x[i : i + 5] for i in range(5)])
+
+
+def dilated_crops() -> Program:
+    layers = [tf.keras.layers.DepthwiseConv2D(3, dilation_rate=(2, 3)), tf.keras.layers.DepthwiseConv2D(3)]
+    windows = lambda x: [x[:, i : i + 14, i : i + 15] for i in range(4)]  # noqa: E731
+    return dilated(layers, whole(2, 18, 19, 2, seed=3), windows, "DepthwiseConv2dNative")
+
+
+def dilated_video() -> Program:
+    layers = [tf.keras.layers.Conv3D(3, 3, dilation_rate=(2, 1, 1))]
+    return dilated(layers, whole(1, 14, 6, 6, 2, seed=3), lambda x: [x[:, i : i + 9] for i in range(5)], "Conv3D")
+
+
 def rows_through_layers() -> Program:
     weights = [tf.Variable(whole(12, 5, seed=1)), tf.Variable(whole(5, seed=2))]
 
@@ -165,6 +219,6 @@ def residual() -> Program:
 
 
 PROGRAMS = (
-    clips, stacked_clips, split_and_packed, crops, bounding_boxes, signal, frames, patches, repeats, video,
-    rows_through_layers, residual,
+    clips, stacked_clips, split_and_packed, parts_of_a_video, crops, bounding_boxes, signal, frames, patches, repeats,
+    video, rows_through_layers, residual, dilated_signal, dilated_clips, dilated_crops, dilated_video,
 )  # fmt: skip

@@ -54,6 +54,14 @@ def test_preset_exact_leaves_windows_alone() -> None:
     assert "overlap" not in str(shared.report.to_json())
 
 
+def test_the_remark_counts_the_windows() -> None:
+    program = clips()
+    shared = tfreuse.dedupe(program.run, preset="fast")
+    shared(program.x)
+    (passed,) = [r for r in shared.report.to_dict()["remarks"] if r["id"] == "overlap-shared"]
+    assert passed["detail"] == "9 windows of x, each element computed 4.5 times before"
+
+
 def test_a_train_step_on_clips() -> None:
     def trained(decorate: Callable[..., Any]) -> list[Any]:
         program = clips()

@@ -30,6 +30,7 @@ def layer(source: random.Random, channels: int) -> tuple[Layer, int]:
     kinds: list[tuple[Layer, int]] = [
         (lambda x: tf.nn.conv2d(x, taps, stride, padding), 2),
         (lambda x: tf.nn.conv2d(x, taps, 1, padding, dilations=source_dilation), 2),
+        (lambda x: tf.nn.convolution(x, taps, padding=padding, dilations=[source_dilation, 2]), 2),
         (lambda x: tf.nn.depthwise_conv2d(x, depth, [1, stride, stride, 1], padding), channels),
         (lambda x: tf.nn.max_pool2d(x, size, stride, padding), channels),
         (lambda x: tf.nn.relu(x), channels),
@@ -45,7 +46,7 @@ def layer(source: random.Random, channels: int) -> tuple[Layer, int]:
         (lambda x: tf.reshape(tf.reshape(x, [x.shape[0], x.shape[1], -1]), x.shape), channels),
     ]
     source_dilation = source.choice([1, 2])
-    return source.choice(kinds[:4] if source.random() < 0.5 else kinds)
+    return source.choice(kinds[:5] if source.random() < 0.5 else kinds)
 
 
 def windows(source: random.Random) -> Callable[[Any], list[Any]]:

@@ -59,6 +59,24 @@ def loop(x: Any) -> Any:
     return total
 
 
+def while_loop(x: Any) -> Any:
+    def body(i: Any, found: Any) -> Any:
+        return i + 1, found.write(i, conv(tf.slice(x, [2 * i, 0, 0, 0], [3, 8, 8, 2])))
+
+    return tf.while_loop(lambda i, _: i < 3, body, (0, tf.TensorArray(tf.float32, 3)))[1].stack()
+
+
+def rows_of_a_loop(x: Any) -> Any:
+    return tf.map_fn(lambda i: conv(x[2 * i : 2 * i + 2]), tf.range(4), fn_output_signature=tf.float32)
+
+
+def loop_side_by_side(x: Any) -> Any:
+    total = tf.zeros([2, 6, 6, 2])
+    for i in tf.range(4):
+        total += conv(x[i * 2 : i * 2 + 2])
+    return total
+
+
 REFUSED: list[tuple[Callable[[Any], Any], str | None]] = [
     (same_padding, "overlap-same-padding"),
     (dropout, "overlap-random"),
@@ -69,6 +87,9 @@ REFUSED: list[tuple[Callable[[Any], Any], str | None]] = [
     (own_weights, None),
     (side_by_side, None),
     (loop, "overlap-loop"),
+    (while_loop, "overlap-loop"),
+    (rows_of_a_loop, "overlap-loop"),
+    (loop_side_by_side, None),
 ]
 
 
@@ -84,6 +105,35 @@ def test_a_refusal_and_its_reason(run: Callable[[Any], Any], reason: str | None)
     assert not [family for function in report["functions"] for family in function["families"]]
     found = {entry["id"] for entry in shared.report.missed if entry["id"].startswith("overlap")}
     assert found == ({reason} if reason else set()), shared.report
+
+
+def test_border_rows_are_counted() -> None:
+    shared = tfreuse.dedupe(same_padding, preset="fast", on_error="raise")
+    shared(whole(8, 8, 8, 2, seed=3))
+    (entry,) = [entry for entry in shared.report.missed if entry["id"] == "overlap-same-padding"]
+    assert entry["detail"] == "2 border rows of 6 on axis 1 would see padding where the union has elements"
+
+
+def test_the_reason_in_a_loop() -> None:
+    def while_true(x: Any) -> Any:
+        total, start = tf.zeros([4, 6, 6, 2]), tf.constant(0)
+        while tf.reduce_sum(total) > -1e9 and start < 4:
+            total, start = total - tf.abs(conv(x[start : start + 4])) - 1e9, start + 1
+        return total
+
+    def details(run: Callable[[Any], Any]) -> list[str]:
+        shared = tfreuse.dedupe(run, preset="fast", on_error="raise")
+        shared(whole(8, 8, 8, 2, seed=3))
+        return [entry["detail"] for entry in shared.report.missed if entry["id"] == "overlap-loop"]
+
+    (ranged,) = details(loop)
+    assert "in its body: 4 windows 4 long, 1 apart on axis 0, each element 2.29 times" in ranged
+    (sliced,) = details(while_loop)
+    assert "in its body: 3 windows 3 long, 2 apart on axis 0, each element 1.29 times" in sliced
+    (endless,) = details(while_true)
+    assert endless.endswith("windows 4 long, 1 apart on axis 0; how often the loop runs is not known")
+    (mapped,) = details(rows_of_a_loop)
+    assert "not known to move by one number" in mapped
 
 
 def test_an_unknown_length_and_an_unknown_batch() -> None:

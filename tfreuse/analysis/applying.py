@@ -17,8 +17,9 @@ from tfreuse.ops.registry import Ops
 PADS = frozenset({"MirrorPad", "Pad", "PadV2"})
 """Ops that put rows around axes; the second operand says which."""
 
-Found = tuple[View, tuple[Operand, ...], tuple[Hashable, ...], tuple[int, ...]] | Refusal
+Applied = tuple[View, tuple[Operand, ...], tuple[Hashable, ...], tuple[int, ...]]
 """The result as a selection (its term is still to be made), the operands of the term, their keys, the term's sizes."""
+Found = Applied | Refusal
 
 
 class Applying:
@@ -93,22 +94,27 @@ class Applying:
             work += [source for source, _ in self.graph.nodes[name].inputs if source not in seen]
         return False
 
-    def _others(self, node: Node) -> tuple[list[Operand], list[Hashable]] | Refusal:
-        if any(value in self.views for value in node.inputs[1:]):
+    def _others(
+        self, node: Node, others: tuple[Value, ...]
+    ) -> tuple[tuple[Operand, ...], tuple[Hashable, ...]] | Refusal:
+        if any(value in self.views for value in others):
             return Refusal("overlap-cross-row", f"{node.op} takes a selection as another operand than its first")
-        others: list[Operand] = list(node.inputs[1:])
-        keys: list[Hashable] = [self.key(value) for value in node.inputs[1:]]
-        return others, keys
+        return others, tuple(self.key(value) for value in others)
 
     def by_axes(self, node: Node) -> Found:
         """An op of which the kind of each axis is known."""
-        others = self._others(node)
+        if node.inputs[0] not in self.views:
+            return Refusal("overlap-cross-row", f"{node.op} takes a selection as another operand than its first")
+        rank = len(self.views[node.inputs[0]].sizes)
+        kinds = self._padded(node) if node.op in PADS else axes_of(node, rank, self.shape_of)
+        return kinds if isinstance(kinds, Refusal) else self.along_axes(node, Value(node.name), node.inputs, kinds)
+
+    def along_axes(self, node: Node, result: Value, operands: tuple[Value, ...], kinds: tuple[AxisKind, ...]) -> Found:
+        """An op of which the kind of each axis of the first operand is told; `result` is its value."""
+        others = self._others(node, operands[1:])
         if isinstance(others, Refusal):
             return others
-        view = self.views[node.inputs[0]]
-        kinds = self._padded(node) if node.op in PADS else axes_of(node, len(view.sizes), self.shape_of)
-        if isinstance(kinds, Refusal):
-            return kinds
+        view = self.views[operands[0]]
         if len(kinds) != len(view.sizes):
             return Refusal("overlap-cross-row", f"{node.op} takes another rank")
         is_trailing = node.op not in PADS and (node.op in TRAILING or kinds == (*(ROW,) * (len(kinds) - 1), WHOLE))
@@ -129,7 +135,7 @@ class Applying:
                     return moved
                 view, links[axis] = moved
         shaped = tuple(
-            size if view.whole[axis] is None else self._length(node, axis, kinds[axis], size)
+            size if view.whole[axis] is None else self._length(node, result, axis, kinds[axis], size)
             for axis, size in enumerate(view.sizes)
         )
         sizes = [-1] * view.rank
@@ -145,9 +151,9 @@ class Applying:
             return Refusal("overlap-cross-row", f"how much {node.op} adds is not known")
         return tuple(ROW if pair == (0, 0) else WHOLE for pair in pads)
 
-    def _length(self, node: Node, axis: int, kind: AxisKind, size: int) -> int:
+    def _length(self, node: Node, result: Value, axis: int, kind: AxisKind, size: int) -> int:
         """The length of an axis of the result that is taken whole, -1 where it is not known."""
-        stated = self.shape_of(Value(node.name))
+        stated = self.shape_of(result)
         if stated is not None and stated[axis] >= 0:
             return stated[axis]
         if isinstance(kind, Window):
@@ -159,7 +165,7 @@ class Applying:
 
     def reduced(self, node: Node) -> Found:
         """An op that takes axes together, none of which is selected."""
-        others = self._others(node)
+        others = self._others(node, node.inputs[1:])
         axes = self._integers.list_of(node.inputs[1])
         if isinstance(others, Refusal) or axes is None:
             return others if isinstance(others, Refusal) else Refusal("overlap-cross-row", f"the axes of {node.op}")

@@ -156,8 +156,7 @@ class Families:
         ]
 
     def _is_heavy(self, unit: Unit) -> bool:
-        node = self.lanes.terms.all[unit.term].node
-        return node is not None and node.op in HEAVY
+        return any(node.op in HEAVY for node in self.lanes.nodes_of(unit.nodes[0]))
 
     def _exits(self, units: set[Unit]) -> list[tuple[str, Unit]]:
         """The nodes that somebody still needs when all units are shared: what is found on the way up from the roots."""
@@ -195,10 +194,9 @@ class Families:
 
     def cost(self, unit: Unit) -> tuple[Cost, Cost]:
         """What the nodes of a unit cost together, and what the union costs."""
-        graph, shape_of = self.lanes.graph, self.lanes.shape_of
         together = Cost(0, 0)
-        for name in unit.nodes:
-            together = together.plus(cost_of(graph.nodes[name], shape_of, self._ops))
+        for node in (node for name in unit.nodes for node in self.lanes.nodes_of(name)):
+            together = together.plus(cost_of(node, self.lanes.shape_of, self._ops))
         multiply_adds, size = (
             None if amount is None else round(amount / unit.overlap)
             for amount in (together.multiply_adds, together.bytes)

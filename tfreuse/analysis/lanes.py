@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
-from tfreuse.analysis.applying import Applying, Found, drawn_for_each
+from tfreuse.analysis.applying import Applied, Applying, Found, drawn_for_each
 from tfreuse.analysis.congruence import Congruence
+from tfreuse.analysis.dilated import LAST, Dilated, dilated
 from tfreuse.analysis.effects import PURE
 from tfreuse.analysis.receptive_ops import Refusal
 from tfreuse.analysis.reshaping import reshaped, target_of
@@ -50,6 +52,8 @@ class Lanes:
         self.stops: list[Stop] = []
         self.unread: list[str] = []
         """Nodes that select by numbers which are not known."""
+        self.dilated: dict[str, Dilated] = {}
+        """Convolutions of several nodes, by the last of them, which stands for all in `computed` and in terms."""
         self.shape_of = stated_shapes(graph)
         self._ops, self._congruence, self._kinds, self._order = ops, congruence, kinds, order
         self._alone = alone.union(graph.arguments, graph.frozen)
@@ -58,7 +62,8 @@ class Lanes:
         self._rules = Applying(graph, ops, self.terms, self.views, self.key, self.shape_of, self._integers)
         for name in order:
             node = graph.nodes[name]
-            if node.op in SOURCES or (self.views and any(value in self.views for value in node.inputs)):
+            is_reached = self.views and any(value in self.views for value in node.inputs)
+            if is_reached or node.op in SOURCES or (node.op == LAST and self.views):
                 self._visit(node)
 
     def key(self, value: Value) -> int:
@@ -84,8 +89,20 @@ class Lanes:
             found = everything(self.terms.base(first, key, shape).number, shape)
         return found
 
+    def nodes_of(self, name: str) -> tuple[Node, ...]:
+        """The nodes whose work one in `computed` stands for."""
+        return self.dilated[name].nodes if name in self.dilated else (self.graph.nodes[name],)
+
+    def operands_of(self, name: str) -> tuple[Value, ...]:
+        """What they take from others, in the order of the operands of the term."""
+        return self.dilated[name].operands if name in self.dilated else self.graph.nodes[name].inputs
+
+    def _stays(self, node: Node) -> bool:
+        """Whether a node must stay as it is."""
+        return node.name in self._alone or bool(node.controls) or GRADIENT in node.attrs or node.attrs.is_colocated
+
     def _visit(self, node: Node) -> None:
-        if node.name in self._alone or node.controls or GRADIENT in node.attrs or node.attrs.is_colocated:
+        if self._stays(node):
             return
         if self._kinds[node.name] != PURE or "stateless-random" in self._ops.facts(node.op).flags:
             self._stop(node, Refusal("overlap-random", f"{node.op} is no function of its operands alone"))
@@ -97,6 +114,8 @@ class Lanes:
             changed = None if view is None or target is None else reshaped(self.terms, view, target)
             if changed is not None:
                 self._keep(Value(node.name), changed)
+        elif node.op == LAST:
+            self._put_back(node)
         else:
             self._apply(node)
 
@@ -168,6 +187,27 @@ class Lanes:
                 self.stops.append(Stop(node.name, self.views[value].term, refusal))
                 return
 
+    def _put_back(self, node: Node) -> None:
+        """The end of a dilated convolution, at the beginning of which the selection seemed to stop."""
+
+        def rank_of(value: Value) -> int | None:
+            return len(self.views[value].sizes) if value in self.views else None
+
+        found = dilated(self.graph, node, self._integers, self.shape_of, rank_of)
+        if found is None:
+            return
+        if any(self._stays(step) or self._kinds[step.name] != PURE for step in found.nodes):
+            return
+        first = found.nodes[0]
+        self.stops = [stop for stop in self.stops if stop.node != first.name]
+        applied = self._rules.along_axes(found.convolution, Value(node.name), found.operands, found.kinds)
+        if isinstance(applied, Refusal):
+            self._stop(first, applied)
+            return
+        self.dilated[node.name] = found
+        keys = tuple(self._congruence.attr_keys.key(step) for step in found.nodes)
+        self._applied(node, (keys, found.kinds), applied)
+
     def _apply(self, node: Node) -> None:
         """An op on selections: the same selection, moved by windows, of the op's term."""
         if len(self._ops.output_types(node.op, node.attrs)) == 0:
@@ -185,8 +225,11 @@ class Lanes:
             ]
             self._stop(node, drawn_for_each(drawn[0]) if drawn else found)
             return
+        self._applied(node, self._congruence.attr_keys.key(node), found)
+
+    def _applied(self, node: Node, key: Hashable, found: Applied) -> None:
         view, operands, keys, sizes = found
         indexed = frozenset(axis for axis, _ in view.tables)
-        term = self.terms.applied(node, self._congruence.attr_keys.key(node), operands, keys, sizes, indexed)
+        term = self.terms.applied(node, key, operands, keys, sizes, indexed)
         if self._keep(Value(node.name), view.of(term.number)):
             self.computed.setdefault(term.number, []).append(node.name)

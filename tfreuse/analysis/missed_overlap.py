@@ -35,7 +35,7 @@ def _leading_to_work(families: Families) -> set[str]:
     """Live nodes that multiply, or whose results go into something that does."""
     graph = families.lanes.graph
     found: set[str] = set()
-    work = [name for name in families.live if graph.nodes[name].op in HEAVY]
+    work = [name for name in families.live if graph.nodes[name].op in HEAVY or name in families.lanes.dilated]
     while work:
         name = work.pop()
         if name not in found:
@@ -81,7 +81,8 @@ def _out_of_step(families: Families, heavy: set[str]) -> Iterator[tuple[Refusal,
     for number in lanes.computed:
         term = terms[number]
         (first, *_) = term.uses
-        if any(link is not None and link.window is not None for link in first.links) and term.node is not None:
+        moves = any(link is not None and link.window is not None for link in first.links)
+        if moves and term.node is not None and term.node.name not in lanes.dilated:  # those have stride 1
             links = tuple(None if link is None else link._replace(phase=0) for link in first.links)
             others = tuple(operand for operand in term.operands if not isinstance(operand, Use))
             key = (term.node.op, term.node.attrs, Use(first.term, links), others)
@@ -114,12 +115,8 @@ def _unread(families: Families, heavy: set[str]) -> Iterator[tuple[Refusal, list
     for name in lanes.unread:
         if name in heavy and not _is_small(families, nodes[name]):
             by_source.setdefault(nodes[name].inputs[0], []).append(name)
-    counters = _loop_counters(families)
     for names in by_source.values():
-        moving = [name for name in names if counters and _depends(families, nodes[name], counters)]
-        if moving:
-            yield Refusal("overlap-loop", "where it starts changes from step to step"), moving[:MAX_NODES]
-        elif len(names) > 1 and all(lanes.has_known_numbers(nodes[name]) for name in names):
+        if len(names) > 1 and all(lanes.has_known_numbers(nodes[name]) for name in names):
             yield (
                 Refusal("overlap-unknown-shape", f"the shape of {nodes[names[0]].inputs[0].node}"),
                 names[:MAX_NODES],
@@ -130,32 +127,3 @@ def _is_small(families: Families, node: Node) -> bool:
     """Whether the value is a vector or a scalar: shapes are cut up everywhere."""
     shape = families.lanes.shape_of(node.inputs[0])
     return shape is not None and len(shape) < 2
-
-
-def _loop_counters(families: Families) -> set[str]:
-    """Arguments that the graph gives back with a number added to them, as the body of a loop does with its counter."""
-    graph = families.lanes.graph
-    if len(graph.outputs) != len(graph.arguments):
-        return set()
-    found: set[str] = set()
-    for name, (_, value) in zip(graph.arguments, graph.outputs, strict=True):
-        node = graph.nodes[value.node]
-        while node.op == "Identity" and node.inputs:
-            node = graph.nodes[node.inputs[0].node]
-        if node.op in ("Add", "AddV2") and any(source == name for source, _ in node.inputs):
-            found.add(name)
-    return found
-
-
-def _depends(families: Families, node: Node, on: set[str]) -> bool:
-    """Whether a selection's numbers depend on one of some nodes."""
-    nodes = families.lanes.graph.nodes
-    work, seen = [source for source, _ in node.inputs[1:]], set[str]()
-    while work:
-        name = work.pop()
-        if name in on:
-            return True
-        if name not in seen:
-            seen.add(name)
-            work += [source for source, _ in nodes[name].inputs]
-    return False

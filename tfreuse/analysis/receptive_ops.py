@@ -28,7 +28,7 @@ class Refusal(NamedTuple):
 
 
 _NORMALISATIONS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
-_CONVOLUTIONS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative"})
+CONVOLUTIONS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative"})
 _POOLINGS = frozenset({"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"})
 SHAPE_KEEPING = _NORMALISATIONS | {"BiasAdd", "Softmax", "LogSoftmax", "AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"}
 """Ops that keep the length of an axis that they need whole."""
@@ -53,7 +53,7 @@ def axes_of(node: Node, rank: int, shape_of: ShapeOf) -> tuple[AxisKind, ...] | 
         return _with_channel(node, rank, ROW)
     if op == "BiasAdd":
         return _with_channel(node, rank, ROW)
-    if op in _CONVOLUTIONS:
+    if op in CONVOLUTIONS:
         return _convolution(node, rank, shape_of)
     if op in _POOLINGS:
         return _pooling(node, rank)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 from math import prod
 
+from tfreuse.analysis.dilated import Dilated
 from tfreuse.analysis.families import Families, Family, Unit, axes_dropped
 from tfreuse.analysis.receptive import Crop
 from tfreuse.analysis.selections import View
@@ -20,6 +21,7 @@ SELECTION = "selection"
 """The lemma of these merges: selecting commutes with the ops. The proof has its own account of it."""
 
 _INT32 = Attr("type", INT32)
+_NO_CHANGES: Mapping[str, Attr | None] = {}
 
 
 class Sharing:
@@ -80,9 +82,39 @@ class Sharing:
                 else operand
                 for operand in term.operands
             )
-            attrs = {name: attr for name, attr in term.node.attrs.items() if name != "_output_shapes"}
-            self._values[unit] = self._add(term.node.op, operands, attrs, like, f"{like.name}/union")
+            if term.node.name in self._families.lanes.dilated:
+                self._values[unit] = self._dilated(self._families.lanes.dilated[term.node.name], unit, operands, like)
+            else:
+                self._values[unit] = self._copied(term.node, operands, like, f"{like.name}/union")
         return self._values[unit]
+
+    def _copied(
+        self,
+        node: Node,
+        inputs: tuple[Value, ...],
+        like: Node,
+        name: str,
+        changes: Mapping[str, Attr | None] = _NO_CHANGES,
+    ) -> Value:
+        return self._add(node.op, inputs, node.attrs.updated({**changes, "_output_shapes": None}), like, name)
+
+    def _dilated(self, found: Dilated, unit: Unit, operands: tuple[Value, ...], like: Node) -> Value:
+        """The nodes of a dilated convolution again, for an operand of another length."""
+        term = self._terms[unit.term]
+        crops = self._families.crops_by_axis(term, term.uses[0], unit.crops)
+        pads = found.rearranged({axis: length for axis, (_, length) in crops.items()})
+        value, *others = operands
+        for node in found.nodes:
+            name = f"{like.name}/{'union' if node is found.nodes[-1] else node.op}"
+            if node in (found.nodes[0], found.nodes[-1]):
+                pairs, key = (pads[0], "Tpaddings") if node is found.nodes[0] else (pads[1], "Tcrops")
+                numbers = tuple(number for pair in pairs for number in pair)
+                added = self._constant((len(pairs), 2), numbers, like, f"{like.name}/pads")
+                value = self._copied(node, (value, node.inputs[1], added), like, name, {key: _INT32})
+            else:
+                rest = tuple(others) if node is found.convolution else node.inputs[1:]
+                value = self._copied(node, (value, *rest), like, name)
+        return value
 
     def _part(self, term: Term, crops: Mapping[int, Crop], like: Node) -> Value:
         """A part of a term: crops of some axes, the whole of the others."""

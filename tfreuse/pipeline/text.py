@@ -22,7 +22,7 @@ PRESETS: dict[str, str] = {
 passes that may round differently, and merges what these made equal. `inline`: `exact`, and calls that hold equal work
 are inlined first (docs/adr/0009 has what is open)."""
 
-WHOLE_MODELS: dict[str, str] = {"exact": "drop-orphans,merge-functions"}
+WHOLE_MODELS: dict[str, str] = dict.fromkeys(("exact", "fast"), "drop-orphans,merge-functions")
 """What a preset has in addition for SavedModels."""
 
 _STEP = re.compile(r"\s*([a-z][a-z0-9-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")

@@ -17,7 +17,7 @@ MAX_WINDOWS = 4096
 
 def windows_of(families: Families, family: Family) -> Windows:
     """The windows of the first op of a family, in the units of what they are cut from."""
-    terms, views, graph = families.lanes.terms.all, families.lanes.views, families.lanes.graph
+    terms, views = families.lanes.terms.all, families.lanes.views
     slot, base = next(
         (slot, base)
         for unit in family.units
@@ -31,7 +31,7 @@ def windows_of(families: Families, family: Family) -> Windows:
         if not isinstance(operand, Use) or _base(terms, operand) != base or crops:
             continue
         for name in unit.nodes:
-            view = views.get(graph.nodes[name].inputs[slot])
+            view = views.get(families.lanes.operands_of(name)[slot])
             if view is not None:
                 axes, own = _crops(view)
                 crops += own

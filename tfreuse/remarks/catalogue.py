@@ -219,7 +219,7 @@ _ENTRIES = (
     Entry(
         "overlap-loop",
         MISSED,
-        "A loop's body works on a window that moves from step to step; windows of a loop are not shared.",
+        "A loop's body works on a window that moves from step to step; nothing of it is moved out of the loop.",
         "Write the windows without a loop (tf.signal.frame, slices in a Python loop) where their number is fixed.",
     ),
     Entry(

@@ -13,6 +13,7 @@ from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.elements import BINARY, REDUCTIONS, UNARY
 from tfreuse.ops.integers import Integers
 from tfreuse.validate.form_choices import CHOICES, chosen
+from tfreuse.validate.form_dilated import between, span
 from tfreuse.validate.form_gathers import gathered, patches
 from tfreuse.validate.form_kinds import ROW, WHOLE, Kind, kinds_of
 from tfreuse.validate.forms import Form, Numbers, Place, TermTable, place, reshaped
@@ -84,6 +85,8 @@ class Selections:
             found = gathered(node, forms[0], self._integers)
         elif node.op == "ExtractImagePatches":
             found = patches(node, forms[0])
+        elif node.op == "BatchToSpaceND":
+            found = self._dilated(node)
         elif port == 0 and (not is_old or any(form is not None and not self._is_leaf(form) for form in forms)):
             found = self._applied(node, forms)
         if not is_old:
@@ -148,6 +151,20 @@ class Selections:
         kinds = kinds_of(node, len(form.lengths), taps)
         return None if kinds is None else self._term(node, form, kinds, ("others", *others))
 
+    def _dilated(self, node: Node) -> Form | None:
+        nodes = span(node, self._nodes)
+        if nodes is None or any(self._is_outside(step) for step in nodes):
+            return None
+        form = self._forms.get(nodes[0].inputs[0])
+        if form is not None and self._is_leaf(form) and node.name in self._before.nodes:
+            return None
+        found = None if form is None else between(nodes, form.lengths, self._integers, self._shape)
+        others = None if found is None else self._others(found.others)
+        if form is None or found is None or others is None:
+            return None
+        meanings = tuple(self._meaning(step) for step in nodes)
+        return self._term(node, form, found.kinds, ("dilated", meanings, found.padding, others))
+
     def _elementwise(self, node: Node, forms: list[Form | None]) -> Form | None:
         rank = max((len(form.lengths) for form in forms if form is not None), default=-1)
         full = [form for form in forms if form is not None and len(form.lengths) == rank]
@@ -191,6 +208,7 @@ class Selections:
         alongs: list[dict[int, Numbers]] = [dict(at.along) for at in form.places]
         lengths: list[int | None] = list(form.lengths)
         wholes: list[int] = []
+        spent: set[int] = set()
         for axis, kind in enumerate(kinds):
             if kind == ROW:
                 continue
@@ -210,11 +228,16 @@ class Selections:
                     continue
             key.append((axis - rank, "whole", form.lengths[axis], tuple(run)))
             wholes.append(axis)
+            spent.update(number for number, _ in run)
             for along in alongs:
                 along.pop(axis, None)
+        # A coordinate that was taken whole from 0 says nothing more, and a deep network has one for each of its layers.
+        gone = {number for number in spent if not alongs[number] and not form.places[number].constant}
+        key.append(("gone", *sorted(gone)))
         fresh = tuple(self._length(node, axis, form.lengths[axis]) for axis in wholes) if keeps else ()
         term = self._terms.number(tuple(key), fresh)
-        places = [place(at.constant, along) for at, along in zip(form.places, alongs, strict=True)]
+        left = [number for number in range(len(alongs)) if number not in gone]
+        places = [place(form.places[number].constant, alongs[number]) for number in left]
         for number, axis in enumerate(wholes):
             lengths[axis] = self._terms.fresh[term][number] if keeps else 1
             if keeps:

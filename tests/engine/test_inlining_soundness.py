@@ -18,7 +18,7 @@ from tests.engine.interpreter import expand
 from tests.engine.programs import OPS as OF_PROGRAMS
 from tests.engine.programs import Shape, modules
 from tests.engine.test_soundness import DISTINCT, OPS, check, examples
-from tfreuse.analysis.inlinable import CALLS, Inlinable, always_run
+from tfreuse.analysis.inlinable import CALLS, Inlinable, behind_optional
 from tfreuse.ir.graph import Module
 from tfreuse.pipeline.inlining import Path, Unfolding
 from tfreuse.pipeline.passes import Context, Pass
@@ -46,9 +46,9 @@ class InlineAll(Pass):
 
     def candidates(self, context: Context) -> Iterable[frozenset[Path]]:
         inlinable = Inlinable(context.analyses.summaries)
-        runs, kinds = always_run(context.graph), context.analyses.kinds
+        optional = behind_optional(context.graph, context.analyses.kinds, context.analyses.order)
         calls = [node for node in context.graph.nodes.values() if node.op in CALLS]
-        found = {(c.name,) for c in calls if not inlinable.refusal(context.graph, c, kinds[c.name], runs)}
+        found = {(c.name,) for c in calls if not inlinable.refusal(context.graph, c, optional)}
         if found:
             yield frozenset(found)
 

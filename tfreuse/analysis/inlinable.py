@@ -8,7 +8,7 @@ for recursion. `_XlaMustCompile` and `_noinline` say that a call is to stay one;
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
 from tfreuse.analysis.effects import EFFECT, PURE, Effects, Summaries
 from tfreuse.ir.attrs import Attrs
@@ -40,9 +40,19 @@ def needed_nodes(body: Graph) -> set[str]:
     return ancestors(body, roots).difference(body.arguments)
 
 
-def always_run(graph: Graph) -> set[str]:
-    """Nodes that run whatever is asked of the graph: what its control outputs need."""
-    return ancestors(graph, [name for _, name in graph.control_outputs])
+def behind_optional(graph: Graph, kinds: Mapping[str, str], order: Iterable[str]) -> set[str]:
+    """Nodes with an effect, by `kinds`, that not every run of the graph has, and all nodes that come behind one.
+
+    What its control outputs need runs whatever is asked of the graph; `order` is topological.
+    """
+    always = ancestors(graph, [name for _, name in graph.control_outputs])
+    found = {name for name, kind in kinds.items() if kind == EFFECT and name not in always}
+    if found:
+        for name in order:
+            node = graph.nodes[name]
+            if any(source in found for source, _ in node.inputs) or not found.isdisjoint(node.controls):
+                found.add(name)
+    return found
 
 
 class Inlinable:
@@ -65,8 +75,8 @@ class Inlinable:
             self._needed[body.name] = needed_nodes(body)
         return self._needed[body.name]
 
-    def refusal(self, graph: Graph, call: Node, kind: str, runs: Collection[str]) -> str:
-        """Why the call must stay, or nothing; `runs` are the nodes that every run of the graph runs."""
+    def refusal(self, graph: Graph, call: Node, optional: Collection[str]) -> str:
+        """Why the call must stay, or nothing; `optional` is what `behind_optional` gives."""
         body = self.body(call)
         if body is None:
             return "the body of its function is not known"
@@ -81,8 +91,8 @@ class Inlinable:
             return said
         if len(call.inputs) != len(body.arguments):
             return "it has more or fewer operands than its function"
-        if kind == EFFECT and call.name not in runs:
-            return "it has an effect, and whether it runs depends on what is asked for"
+        if call.name in optional:
+            return "it has an effect or waits for one, and whether that runs depends on what is asked for"
         if body.name not in self._refusals:
             self._refusals[body.name] = self._of_body(body)
         return self._refusals[body.name] or self._here(call, body)

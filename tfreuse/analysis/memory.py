@@ -8,9 +8,8 @@ needed for this, and no trust in how the graph came by its control edges.
 Control inputs that are no effects are kept as *anchors* and compared one by one: they may carry the liveness of
 a branch (TF1 control flow) or hold a recomputation back (`tf.recompute_grad`). A control input that only reads
 state is replaced by its own control inputs: automatic control dependencies chain table lookups, which order
-nothing. (A call that may be the gradient of a recomputation stays an anchor.) So is a `NoOp` that waits for
-something, which is all that it does. What such a replacement may lose, a
-write that had to wait for a read, is put back by `tfreuse.analysis.ordering`.
+nothing. (A call that may be the gradient of a recomputation stays an anchor.) So is a `NoOp`: to wait is all that it
+does. What such a replacement may lose, a write that had to wait for a read, is put back by `tfreuse.analysis.ordering`.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ class Memory:
             elif kind == READ and self._looks_through and self._orders_nothing(node, control):
                 mask |= self._effect_ancestors(control)
                 anchors |= self.of(control).anchors
-            elif self._nodes[control].op == "NoOp" and self._nodes[control].controls:
+            elif self._nodes[control].op == "NoOp":
                 anchors |= self.of(control).anchors
                 mask |= self.of(control).effects
             else:

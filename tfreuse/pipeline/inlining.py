@@ -8,8 +8,9 @@ what can be seen is kept:
 - control inputs of the call that compute hold back every node of the body that uses nothing else of it, because they
   may say when, or whether, the call runs (`tfreuse.analysis.memory` calls them anchors);
 - what waited for the call waits for a `NoOp` in its place, which waits for all that reads or writes in the body or, if
-  nothing does, for the outputs that are used;
-- a write that came behind the call by data edges waits for that `NoOp` too, and so does a read if the body writes.
+  nothing does, for the outputs that are used; and, where anything is written, for what the call waited for;
+- a write that came behind the call by data edges waits for that `NoOp` too, and so does a read if the body writes, or
+  if an effect before the call is not before what the read uses of it any more.
 
 Nodes of the body that do not run, or that only compute outputs which nobody uses, are left out.
 """
@@ -17,7 +18,7 @@ Nodes of the body that do not run, or that only compute outputs which nobody use
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects, Summaries
@@ -60,21 +61,25 @@ class Unfolding:
         calls = [path[-1] for path in sorted(self._paths) if path[:-1] == above]
         if not calls:
             return {}, {}
-        caller = _Caller(graph, self._summaries, calls)
+        order = topological(graph)
         scopes = _Scopes(graph)
+        functions: dict[str, Graph] = {}
+        inside: dict[str, tuple[str, dict[str, Path], dict[str, str]]] = {}
+        for name in sorted(calls, key={name: place for place, name in enumerate(order)}.__getitem__):
+            function = self._inlinable.body(graph.nodes[name])
+            assert function is not None
+            body = Rewriter(function, "")
+            inside[name] = scopes.for_body(function.name), *self._inline(body, function, (*above, name))
+            functions[name] = body.finish()
+        caller = _Caller(graph, self._summaries, order, functions)
         places: dict[str, Path] = {}
         inlined: dict[str, str] = {}
         bodies: dict[str, tuple[_Body, dict[str, str]]] = {}
-        for name in sorted(calls, key=caller.place.__getitem__):
-            function = self._inlinable.body(graph.nodes[name])
-            assert function is not None
-            path, scope = (*above, name), scopes.for_body(function.name)
-            body = Rewriter(function, "")
-            within, deeper = self._inline(body, function, path)
-            bound = caller.bind(graph.nodes[name], scope, body.finish(), self._summaries)
+        for name, (scope, within, deeper) in inside.items():
+            bound = caller.bind(graph.nodes[name], scope)
             for node in bound.nodes:
                 local = node.name.removeprefix(f"{scope}/")
-                places[node.name] = within.get(local, (*path, local))
+                places[node.name] = within.get(local, (*above, name, local))
             bodies[name] = bound, {name: scope, **{f"{scope}/{call}": f"{scope}/{to}" for call, to in deeper.items()}}
             inlined.update(bodies[name][1])
         waits = caller.waits()
@@ -116,10 +121,11 @@ class _Scopes:
 class _Caller:
     """The graph that the calls stand in: what comes behind effects, reads and the calls, and which outputs are used."""
 
-    def __init__(self, graph: Graph, summaries: Summaries, calls: Iterable[str]) -> None:
+    def __init__(
+        self, graph: Graph, summaries: Summaries, order: Sequence[str], functions: Mapping[str, Graph]
+    ) -> None:
         self._graph = graph
-        order = topological(graph)
-        self.place = {name: index for index, name in enumerate(order)}
+        self._summaries = summaries
         kinds = Effects(graph, summaries).kinds()
         kinds.update(dict.fromkeys(graph.arguments, PURE))
         self._kinds = kinds
@@ -127,33 +133,52 @@ class _Caller:
         self._behind_access = _behind(graph, order, {name for name in order if kinds[name] in (READ, EFFECT)})
         self._used = {value for node in graph.nodes.values() for value in node.inputs}
         self._used.update(value for _, value in graph.outputs)
-        self._calls = [name for name in calls if kinds[name] != PURE]
-        self._inlined = set(calls)
-        self._behind_call = {name: _behind(graph, order, {name}) - {name} for name in self._calls}
+        self._functions = functions
+        self._of_body = {
+            name: {node: Effects(body, summaries).kind(body.nodes[node]) for node in needed_nodes(body)}
+            for name, body in functions.items()
+        }
+        self._hides_effect = {name for name in functions if kinds[name] == EFFECT or self._hides(name, EFFECT)}
+        self._hides_access = {name for name in functions if kinds[name] != PURE or self._hides(name, READ)}
+        self._hides_access |= self._hides_effect
+        self._behind_call = {name: _behind(graph, order, {name}) - {name} for name in self._hides_access}
+
+    def _hides(self, name: str, kind: str) -> bool:
+        """Whether the call comes behind an effect (or a read) that some output of its body need not come behind."""
+        call, body, kinds = self._graph.nodes[name], self._functions[name], self._of_body[name]
+        behind, free = (self._behind_effect, (PURE,)) if kind == EFFECT else (self._behind_access, (PURE, READ))
+        if behind.isdisjoint(source for source, _ in call.inputs) and behind.isdisjoint(call.controls):
+            return False
+        operands = {argument: source for argument, (source, _) in zip(body.arguments, call.inputs, strict=True)}
+        for port, (_, value) in enumerate(body.outputs):
+            cone = ancestors(body, [value.node])
+            waits = any(kinds.get(node, PURE) not in free for node in cone)
+            sources = {*operands.values(), *call.controls}.intersection(behind)
+            if Value(name, port) in self._used and not waits and sources.difference(operands.get(n, "") for n in cone):
+                return True
+        return False
 
     def waits(self) -> dict[str, frozenset[str]]:
         """For nodes of the graph that read or write, the calls that were over when they ran, by data edges."""
         found = {
             name: self._over_before(name, kind) - self._graph.nodes[name].controls
             for name, kind in self._kinds.items()
-            if kind in (READ, EFFECT) and name not in self._inlined
+            if kind in (READ, EFFECT) and name not in self._functions
         }
         return {name: controls for name, controls in found.items() if controls}
 
     def _over_before(self, name: str, kind: str) -> frozenset[str]:
         """The calls that node `name` comes behind and whose reads or writes it could tell from later ones."""
-        before = [call for call in self._calls if name in self._behind_call[call]]
-        effects = [call for call in before if self._kinds[call] == EFFECT]
+        before = [call for call in self._behind_call if name in self._behind_call[call]]
+        effects = [call for call in before if call in self._hides_effect]
         concerned = before if kind == EFFECT else effects
         return frozenset(c for c in concerned if not any(other in self._behind_call[c] for other in effects))
 
-    def bind(self, call: Node, scope: str, body: Graph, summaries: Summaries) -> _Body:
+    def bind(self, call: Node, scope: str) -> _Body:
         """The body's nodes for one call, under names that begin with `scope`."""
-        effects = Effects(body, summaries)
-        needed = needed_nodes(body)
-        kinds = {name: effects.kind(body.nodes[name]) for name in needed}
+        body, kinds = self._functions[call.name], self._of_body[call.name]
         outputs = {port: value for port, (_, value) in enumerate(body.outputs) if Value(call.name, port) in self._used}
-        runs = ancestors(body, [v.node for v in outputs.values()] + [n for n in needed if kinds[n] not in (PURE, READ)])
+        runs = ancestors(body, [v.node for v in outputs.values()] + [n for n in kinds if kinds[n] not in (PURE, READ)])
         runs |= ancestors(body, [name for _, name in body.control_outputs])
         arguments = dict(zip(body.arguments, call.inputs, strict=True))
         operands = {source for source, _ in call.inputs}
@@ -172,16 +197,15 @@ class _Caller:
                     controls |= held
             else:
                 controls |= before_reads if kinds[name] == READ else before_effects
-            attrs = _with_shapes(node, body, len(summaries.ops.output_types(node.op, node.attrs)))
+            attrs = _with_shapes(node, body, len(self._summaries.ops.output_types(node.op, node.attrs)))
             bound = Node(f"{scope}/{name}", node.op, inputs, controls, attrs, node.device or call.device)
             nodes.append(_colocated(bound, scope, arguments) if attrs.is_colocated else bound)
         waits = {name for name in runs.difference(arguments) if kinds[name] != PURE}
         waits = waits or {value.node for value in outputs.values()}
-        return _Body(
-            nodes,
-            {port: _bound(value, scope, arguments) for port, value in outputs.items()},
-            frozenset(f"{scope}/{name}" for name in waits.difference(arguments)) or call.controls | operands,
-        )
+        over = frozenset(f"{scope}/{name}" for name in waits.difference(arguments)) or call.controls | operands
+        if self._behind_effect and not any(kinds.get(name) == EFFECT for name in waits):
+            over |= call.controls | (self._behind_access & operands)
+        return _Body(nodes, {port: _bound(value, scope, arguments) for port, value in outputs.items()}, over)
 
 
 def _bound(value: Value, scope: str, arguments: Mapping[str, Value]) -> Value:

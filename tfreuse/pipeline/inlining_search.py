@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tfreuse.analysis.analyses import Analyses
-from tfreuse.analysis.effects import READ, Effects, Summaries
-from tfreuse.analysis.inlinable import CALLS, Inlinable, always_run
+from tfreuse.analysis.effects import EFFECT, READ, Effects, Summaries
+from tfreuse.analysis.inlinable import CALLS, Inlinable, behind_optional
 from tfreuse.analysis.live import live_nodes
 from tfreuse.ir.graph import Graph, Node
+from tfreuse.ir.order import topological
 from tfreuse.pipeline.inlining import Path, Unfolding
-from tfreuse.pipeline.inlining_trial import Gain, Trial, Weights, merges_of
+from tfreuse.pipeline.inlining_trial import Gain, Trial, Weights, merged
 from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.rewriter import Rewriter
 
 _DEPTH = 16
 """So many calls, each in the body of the one before, are followed."""
+
+
+_DEAD = "beside it is an effect of which nothing says whether it runs"
 
 
 class Search:
@@ -34,6 +38,7 @@ class Search:
         self._inlinable = Inlinable(self._summaries)
         self._weights = Weights(self._summaries)
         self._nested: dict[str, list[str]] = {}
+        self._staying: set[str] = set()
         self.exceeded = False
         self.refused: dict[str, str] = {}
 
@@ -44,30 +49,40 @@ class Search:
         return unfolding
 
     def round(self, chosen: frozenset[Path]) -> frozenset[Path]:
-        """The calls to inline in addition to those `chosen`; none where no trial pays."""
+        """The calls to inline in addition to those `chosen`; none where no trial pays.
+
+        What the following passes merge anyway is merged before anything is tried, calls among it: what comes of this
+        is what a second run of the pipeline would find.
+        """
         analyses, places = self._analyses, {}
         if chosen:
             rewriter = Rewriter(analyses.graph, "trial")
             places = self.unfold(chosen, rewriter).places
             analyses = Analyses(rewriter.finish(), self._summaries)
-        calls = self._sharing(analyses)
-        if not calls:
+        if not self._sharing(analyses):
             return frozenset()
-        found = self._tried(analyses.graph, frozenset((name,) for name in calls))
-        return frozenset((*places.get(path[0], path[:1]), *path[1:]) for path in found)
+        view, merges = merged(analyses.graph, self._summaries, self._following)
+        alike: dict[str, list[str]] = {}
+        for duplicate, survivor in merges:
+            alike.setdefault(survivor, [survivor]).append(duplicate)
+        stay = {survivor for survivor, names in alike.items() if any(name in self._staying for name in names)}
+        calls = [name for name in self._sharing(Analyses(view, self._summaries)) if name not in stay]
+        found = self._tried(view, frozenset((name,) for name in calls)) if calls else frozenset()
+        return frozenset(
+            (*places.get(name, (name,)), *path[1:]) for path in found for name in alike.get(path[0], path[:1])
+        )
 
     def _tried(self, graph: Graph, paths: frozenset[Path]) -> frozenset[Path]:
         """What of `paths`, or of the calls in their bodies, pays."""
-        without = merges_of(graph, self._summaries, self._following)
         for _ in range(_DEPTH):
             if self._size(graph, paths) > self._limit:
                 self.exceeded = True
                 break
             trial = self._trial(graph, paths)
-            paying = [group for group in trial.groups() if self._pays(trial.gain(group, without))]
+            paying = [group for group in trial.groups() if self._pays(trial.gain(group))]
             if paying:
                 for kept in (frozenset().union(*paying), frozenset().union(*map(trial.whole, paying))):
-                    if self._pays(self._trial(graph, kept).net(without)):
+                    if self._pays(self._trial(graph, kept).net()):
                         return kept
             deeper = paths.union(inner for path in paths for inner in self._inside(graph, path))
             if deeper == paths:
@@ -88,8 +103,10 @@ class Search:
         calls = [node for node in graph.nodes.values() if node.op in CALLS and node.name in live]
         if not calls or analyses.effects.has_frames:
             return []
-        runs = always_run(graph)
-        refusals = {call.name: self._inlinable.refusal(graph, call, analyses.kinds[call.name], runs) for call in calls}
+        optional = behind_optional(graph, analyses.kinds, analyses.order)
+        dead = bool(graph.outputs) and any(kind == EFFECT for name, kind in analyses.kinds.items() if name not in live)
+        refusals = {call.name: _DEAD if dead else self._inlinable.refusal(graph, call, optional) for call in calls}
+        self._staying.update(name for name, reason in refusals.items() if reason)
         if all(refusals.values()) and len(calls) < 2:
             return []
         users = self._users(analyses, calls)
@@ -121,12 +138,11 @@ class Search:
             assert found is not None
             body = found
         if body.name not in self._nested:
-            effects, runs = Effects(body, self._summaries), always_run(body)
+            optional = behind_optional(body, Effects(body, self._summaries).kinds(), topological(body))
             self._nested[body.name] = [
                 name
                 for name in sorted(self._inlinable.needed(body))
-                if body.nodes[name].op in CALLS
-                and not self._inlinable.refusal(body, body.nodes[name], effects.kind(body.nodes[name]), runs)
+                if body.nodes[name].op in CALLS and not self._inlinable.refusal(body, body.nodes[name], optional)
             ]
         return [(*path, name) for name in self._nested[body.name]]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import Summaries
 from tfreuse.analysis.inlinable import Inlinable, needed_nodes
+from tfreuse.analysis.live import live_nodes
 from tfreuse.ir.graph import Graph, Node
 from tfreuse.pipeline.graph_run import GraphRun
 from tfreuse.pipeline.inlining import Path, Unfolding
@@ -64,7 +66,7 @@ class Gain(NamedTuple):
 
 
 class Trial:
-    """The merges that the passes `following` make of `graph` with `paths` inlined."""
+    """The merges that the passes `following` make of `graph`, where they find none, with `paths` inlined."""
 
     def __init__(
         self,
@@ -81,10 +83,10 @@ class Trial:
         unfolding.onto(rewriter)
         self._owners = {name: place[:-1] for name, place in unfolding.places.items()}
         inlined = rewriter.finish()
-        self._before, self._nodes = graph.nodes, inlined.nodes
+        self._nodes = inlined.nodes
         self._weights = weights
         self._classes: dict[str, list[str]] = {}
-        for duplicate, survivor in merges_of(inlined, summaries, following):
+        for duplicate, survivor in merged(inlined, summaries, following)[1]:
             self._classes.setdefault(survivor, [survivor]).append(duplicate)
 
     def groups(self) -> list[frozenset[Path]]:
@@ -110,8 +112,8 @@ class Trial:
             found.setdefault(root(path[0]), set()).add(path)
         return [frozenset(found[name]) for name in sorted(found)]
 
-    def gain(self, paths: frozenset[Path], without: Sequence[Merge]) -> Gain:
-        """What the calls `paths` contribute; `without` are the merges that are made without inlining anything.
+    def gain(self, paths: frozenset[Path]) -> Gain:
+        """What the calls `paths` contribute.
 
         Equal nodes in one call are no gain: its function can share them by itself.
         """
@@ -123,24 +125,18 @@ class Trial:
             if any(place and place[0] in roots for place in places):
                 saved += [self._nodes[names[0]]] * (len(places) - 1)
                 gone += len(names) - 1
-        anyway = [self._before[duplicate] for duplicate, _ in without if duplicate in roots]
         added = sum(owner[0] in roots for owner in self._owners.values())
-        return self._gain(saved, anyway, added - gone - len(roots) + len(anyway))
+        return Gain(self._weights.of(saved), added - gone - len(roots))
 
-    def net(self, without: Sequence[Merge]) -> Gain:
-        """What all the calls tried contribute; merges that are not made any more count against it."""
+    def net(self) -> Gain:
+        """What all the calls tried contribute."""
         saved: list[Node] = []
         gone = 0
         for names in self._classes.values():
             own = sum(name not in self._owners for name in names)
             saved += [self._nodes[names[0]]] * (own + len({self._owners.get(name, ()) for name in names} - {()}) - 1)
             gone += len(names) - 1
-        anyway = [self._before[duplicate] for duplicate, _ in without]
-        return self._gain(saved, anyway, len(self._owners) - gone - len({path[0] for path in self.paths}) + len(anyway))
-
-    def _gain(self, saved: list[Node], anyway: list[Node], growth: int) -> Gain:
-        here, there = self._weights.of(saved), self._weights.of(anyway)
-        return Gain(Work(here.heavy - there.heavy, here.ops - there.ops), growth)
+        return Gain(self._weights.of(saved), len(self._owners) - gone - len({path[0] for path in self.paths}))
 
     def whole(self, paths: frozenset[Path]) -> frozenset[Path]:
         """All calls tried that stand in the same outermost calls as `paths`."""
@@ -148,10 +144,20 @@ class Trial:
         return frozenset(path for path in self.paths if path[0] in roots)
 
 
-def merges_of(graph: Graph, summaries: Summaries, following: Sequence[Pass]) -> list[Merge]:
-    """What those of the passes `following` that merge congruent nodes merge in `graph`."""
+def merged(graph: Graph, summaries: Summaries, following: Sequence[Pass]) -> tuple[Graph, list[Merge]]:
+    """What is left of `graph`, and needed, when those of the passes `following` that merge congruent nodes have run;
+    and each node that they merged away with the one that is left for it."""
     run = GraphRun(graph, summaries)
     for step in following:
         if step.stacks:
             run.run(step, Remarks())
-    return [(edit.node, edit.other) for edit in run.journal if edit.kind in ("merge", "alias")]
+    run.settle()
+    stands_for = {edit.node: edit.other for edit in run.journal if edit.kind in ("merge", "alias")}
+    merges = []
+    for name, other in stands_for.items():
+        while other in stands_for:
+            other = stands_for[other]
+        merges.append((name, other))
+    live = live_nodes(run.graph)
+    nodes = {name: node for name, node in run.graph.nodes.items() if name in live or name in run.graph.arguments}
+    return replace(run.graph, nodes=nodes, frozen=run.graph.frozen & live), merges

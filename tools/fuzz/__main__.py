@@ -1,6 +1,6 @@
 """Searches with random programs for wrong rewrites, for as long as it is told to.
 
-    python -m tools.fuzz [--minutes 10] [--kind a|b|c] [--seed N] [--keep FOLDER]
+    python -m tools.fuzz [--minutes 10] [--kind a|b|c] [--seed N] [--preset NAME] [--keep FOLDER]
 
 Kind a: graphs without TensorFlow, judged by the reference interpreter and the proof. Kind b: programs through
 `@tfreuse.dedupe` and as SavedModels, beside tf.function. Kind c: what TensorFlow's MLIR pipeline merges, beside what
@@ -26,6 +26,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from tfreuse.pipeline.text import PRESETS
 
 SHARES = {"a": 0.55, "b": 0.33, "c": 0.12}
 TURN = {"a": 60.0, "b": 120.0, "c": 60.0}
@@ -111,6 +113,7 @@ class Search:
     processes: int
     count: int
     folder: Path
+    preset: str
     tally: Tally
     show: Callable[[str], None]
 
@@ -132,8 +135,8 @@ class Search:
         workers: list[Worker] = []
         try:
             for number, first in enumerate(following):
-                arguments = [kind, str(first), str(self.processes), str(seconds), str(self.count), str(self.folder)]
-                workers.append(Worker(number, arguments, turn * self.processes + number, lines))
+                arguments = [kind, first, self.processes, seconds, self.count, self.folder, self.preset]
+                workers.append(Worker(number, [str(each) for each in arguments], turn * self.processes + number, lines))
             working = len(workers)
             while working:
                 number, text = lines.get()
@@ -171,6 +174,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="How long, for all kinds together.")] = 10.0,
     kind: Annotated[list[str] | None, typer.Option(help="a, b or c; default: all.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first case; default: new ones each time.")] = None,
+    preset: Annotated[str, typer.Option(help="The preset that kinds a and b run.")] = "exact",
     keep: Annotated[Path, typer.Option(help="Where failures go.")] = Path("tests/engine/cases/fuzz"),
     count: Annotated[int, typer.Option(help="Cases a process and kind; 0: as many as there is time for.")] = 0,
     processes: Annotated[int, typer.Option(help="How many at once.", min=1)] = 2,
@@ -178,6 +182,8 @@ def main(
     kinds = kind or list(SHARES)
     if unknown := sorted(set(kinds) - SHARES.keys()):
         raise typer.BadParameter(f"unknown kind: {', '.join(unknown)}", param_hint="--kind")
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"unknown preset: {preset}", param_hint="--preset")
     first = int(time.time()) * 1000 % LARGE if seed is None else seed
     console = Console()
     tally, seconds, stopped = Tally(), dict.fromkeys(kinds, 0.0), False
@@ -189,7 +195,7 @@ def main(
                 f"kind {now}: {tally.cases[now]} cases, {tally.merges[now]} merges, {tally.mismatches[now]} mismatches"
             )
 
-        search = Search(first, processes, count, keep, tally, show)
+        search = Search(first, processes, count, keep, preset, tally, show)
         for now in kinds:
             started = time.monotonic()
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,44 +27,47 @@ SPEC = tf.TensorSpec([3], tf.float64, "x")
 Judged = tuple[str, int]
 
 
-def check(seed: int) -> Outcome:
+def check(seed: int, preset: str = "exact") -> Outcome:
     """Make the program of a seed, run it all ways and compare."""
     tf.keras.backend.clear_session()
     steps = generate(seed, 3, 7)
     for judge in [decorated, *([saved] if seed % SAVED == 0 else [])]:
-        problem, merged = judge(steps)
+        judged = partial(judge, preset=preset)
+        problem, merged = judged(steps)
         if problem:
-            return Outcome(0, failure("b", seed, steps, judge))
+            return Outcome(0, failure("b", seed, steps, judged, preset))
     return Outcome(merged)
 
 
-def decorated(steps: tuple[Step, ...]) -> Judged:
+def decorated(steps: tuple[Step, ...], preset: str = "exact") -> Judged:
     """What differs through `@tfreuse.dedupe`, in a few words; and how much was merged."""
     expected, _ = run_steps(steps, tf.function, CALLS)
-    actual, function = run_steps(steps, tfreuse.dedupe, CALLS)
+    actual, function = run_steps(steps, partial(tfreuse.dedupe, preset=preset), CALLS)
     if function.report.failures:
         return "the report has failures", 0
     return _difference(expected, actual), _merged(function.report)
 
 
-def saved(steps: tuple[Step, ...]) -> Judged:
+def saved(steps: tuple[Step, ...], preset: str = "exact") -> Judged:
     """What differs between a SavedModel and the optimised one; and how much was merged."""
     steps = tuple(_without_notes(step) for step in steps)
     with tempfile.TemporaryDirectory() as folder:
         before, after = str(Path(folder, "before")), str(Path(folder, "after"))
         tf.saved_model.save(_model(steps), before)
-        report = tfreuse.optimize_saved_model(before, after)
+        report = tfreuse.optimize_saved_model(before, after, preset=preset)
         if report.failures:
             return "the report has failures, saved", 0
         try:
             expected, with_slopes = _run_saved(before), True
-        except ValueError:  # TensorFlow has no gradients of loaded loops that hold variables
+        except (ValueError, TypeError, AssertionError):  # what TensorFlow raises for loaded loops and branches
             expected, with_slopes = _run_saved(before, False), False
         found = _difference(expected, _run_saved(after, with_slopes))
     return f"{found}, saved" if found else "", _merged(report)
 
 
-def failure(kind: str, seed: int, steps: tuple[Step, ...], judge: Callable[[tuple[Step, ...]], Judged]) -> Failure:
+def failure(
+    kind: str, seed: int, steps: tuple[Step, ...], judge: Callable[[tuple[Step, ...]], Judged], preset: str = "exact"
+) -> Failure:
     """The failure of a program, whose statements are left out one by one for as long as it stays."""
     problem = judge(steps)[0]
     position = 0
@@ -73,7 +77,7 @@ def failure(kind: str, seed: int, steps: tuple[Step, ...], judge: Callable[[tupl
             steps = fewer
         position += 1
     notes = [f"Statement {place}: {step}" for place, step in enumerate(steps) if step.kind != "skip"]
-    return Failure(kind, seed, problem, PRESETS["exact"], traced(steps), None, tuple(notes))
+    return Failure(kind, seed, problem, PRESETS[preset], traced(steps), None, tuple(notes))
 
 
 def concrete(steps: tuple[Step, ...], decorate: Callable[..., Any]) -> tuple[Any, Any]:

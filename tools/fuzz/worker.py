@@ -21,7 +21,7 @@ BATCH_SECONDS = 1.0
 MOST_FAILURES = 5
 
 
-def work(kind: str, first: int, step: int, seconds: float, count: int, folder: Path) -> None:
+def work(kind: str, first: int, step: int, seconds: float, count: int, folder: Path, preset: str) -> None:
     """Run the cases `first`, `first + step`, ... until time or number is up, or too many fail."""
     module = import_module(MODULES[kind])
     from tools.fuzz.keep import keep
@@ -29,7 +29,7 @@ def work(kind: str, first: int, step: int, seconds: float, count: int, folder: P
     until, failures, seed, since = time.monotonic() + seconds, 0, first, time.monotonic()
     batch = _batch(kind)
     while time.monotonic() < until and (not count or seed < first + step * count) and failures < MOST_FAILURES:
-        outcome = _check(module, seed)
+        outcome = _check(module, seed, preset)
         batch["cases"] += 1
         batch["next"] = seed + step
         if isinstance(outcome, str):
@@ -44,7 +44,7 @@ def work(kind: str, first: int, step: int, seconds: float, count: int, folder: P
             for reason, number in outcome.explained.items():
                 batch["explained"][reason] = batch["explained"].get(reason, 0) + number
         if kind == "a" and (block := seed // step) % ECHO == 0:
-            shared = _check(module, block * step)  # the same case in every process
+            shared = _check(module, block * step, preset)  # the same case in every process
             if isinstance(shared, Outcome) and shared.digest:
                 batch["digests"][block * step] = shared.digest
         seed += step
@@ -54,10 +54,10 @@ def work(kind: str, first: int, step: int, seconds: float, count: int, folder: P
     _say(batch)
 
 
-def _check(module: Any, seed: int) -> Outcome | str:
+def _check(module: Any, seed: int, preset: str) -> Outcome | str:
     """The outcome, or what was raised outside of what is judged."""
     try:
-        found: Outcome = module.check(seed)
+        found: Outcome = module.check(seed, preset)
     except Exception as error:  # told as a failure; the search goes on
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
@@ -76,5 +76,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes in order
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kind, first, step, seconds, count, folder = sys.argv[1:]
-    work(kind, int(first), int(step), float(seconds), int(count), Path(folder))
+    kind, first, step, seconds, count, folder, preset = sys.argv[1:]
+    work(kind, int(first), int(step), float(seconds), int(count), Path(folder), preset)

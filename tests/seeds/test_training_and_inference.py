@@ -237,7 +237,7 @@ def test_tflite_of_the_printed_save_reads_variables_that_are_not_there(saved: An
 @pytest.mark.usefixtures("quiet")
 def test_conversion_to_tflite(tmp_path: Path) -> None:
     model = two_branches()
-    model.export(str(tmp_path / "plain"), verbose=False)
+    model.export(str(tmp_path / "plain"))
     report = tfreuse.optimize_saved_model(str(tmp_path / "plain"), str(tmp_path / "shared"))
     assert executed.functions(report, "Conv2D")
     plain, shared = convert(tmp_path / "plain"), convert(tmp_path / "shared")

@@ -225,6 +225,7 @@ def interpret(interpreter: tf.lite.Interpreter, x: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(target["index"])
 
 
+@pytest.mark.skipif(tf.__version__.startswith("2.16."), reason="the converter of TensorFlow 2.16 ends the process")
 @pytest.mark.usefixtures("quiet")
 def test_tflite_of_the_printed_save_reads_variables_that_are_not_there(saved: Any) -> None:
     kernels = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -15,7 +15,7 @@ export KERAS_HOME := $(CURDIR)/.venv/keras
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test check bench bench-scale bench-memory fuzz mutate reference format clean
+.PHONY: help .venv demo test test-oldest check bench bench-scale bench-memory fuzz mutate reference format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,10 @@ demo: .venv/.installed  ## Show what tfreuse does on small models
 test: check  ## Run every check and every test; CI runs this
 	.venv/bin/python -m pytest -q tests/scenarios
 	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios
+
+test-oldest: .venv-oldest/.installed  ## Run every test on the oldest supported TensorFlow and Keras (Python up to 3.12)
+	.venv-oldest/bin/python -m pytest -q tests/scenarios
+	.venv-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios
 
 check: .venv/.installed  ## Run what is quick, before a commit: lint, types, imports, the engine's tests
 	.venv/bin/python -m ruff check .
@@ -58,17 +62,19 @@ format: .venv/.installed  ## Format the code and fix what ruff can fix
 	.venv/bin/python -m ruff check --fix-only .
 	.venv/bin/python -m ruff format .
 
-clean:  ## Remove what tests and builds left; .venv stays
+clean:  ## Remove what tests and builds left; .venv and .venv-oldest stay
 	rm -rf build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/.installed: setup.cfg pyproject.toml | .venv/bin/python
+.venv/.installed: EXTRAS = dev,$(TENSORFLOW)
+.venv-oldest/.installed: EXTRAS = dev,oldest
+.venv/.installed .venv-oldest/.installed: %/.installed: setup.cfg pyproject.toml | %/bin/python
 	@mkdir -p '$(TMPDIR)'
-	.venv/bin/python -m pip install --disable-pip-version-check -e '.[dev,$(TENSORFLOW)]'
+	$*/bin/python -m pip install --disable-pip-version-check -e '.[$(EXTRAS)]'
 	@touch $@
 
-.venv/bin/python:
+.venv/bin/python .venv-oldest/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
 		|| { echo '$(PYTHON) is not Python 3.10 or newer; name one that is: make PYTHON=python3.12' >&2; exit 1; }
 	@mkdir -p '$(TMPDIR)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $*

@@ -186,7 +186,7 @@ def save_keras(path: str) -> None:
 
 def export_keras(path: str) -> None:
     """`Model.export` of a Keras 3 model."""
-    keras_model().export(path, verbose=False)
+    keras_model().export(path)
 
 
 BUILDERS: dict[str, Callable[[str], None]] = {

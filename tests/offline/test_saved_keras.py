@@ -78,7 +78,7 @@ def export(model: Any, given: tf.Tensor, folder: Path) -> list[Any]:
     spec = [tf.TensorSpec([None, *given.shape[1:]], given.dtype)]
     archive.add_endpoint("serve", lambda x: model(x, training=False), spec)
     archive.add_endpoint("train", lambda x: model(x, training=True), spec)
-    archive.write_out(before, verbose=False)
+    archive.write_out(before)
     report = tfreuse.optimize_saved_model(before, after)
     assert report.failures == [] and report.merged > 0
     checks.assert_carried(before, after)

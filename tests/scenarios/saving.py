@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tempfile
 
@@ -117,11 +118,17 @@ def keras_export(decorate: Decorate):
     with tempfile.TemporaryDirectory() as folder:
         whole_model, archive_path = os.path.join(folder, "model"), os.path.join(folder, "archive")
         signature = [keras.InputSpec(shape=(None, 2), dtype="float32", name="pixels")]
-        model.export(whole_model, verbose=False, input_signature=signature)
+        if "input_signature" in inspect.signature(model.export).parameters:
+            model.export(whole_model, input_signature=signature)
+        else:  # Keras 3.3: the same by hand
+            archive = keras.export.ExportArchive()
+            archive.track(model)
+            archive.add_endpoint("serve", model.__call__, [tf.TensorSpec([None, 2], name="pixels")])
+            archive.write_out(whole_model)
         archive = keras.export.ExportArchive()
         archive.track(model)
         archive.add_endpoint("scores", scores)
-        archive.write_out(archive_path, verbose=False)
+        archive.write_out(archive_path)
         loaded, other = tf.saved_model.load(whole_model), tf.saved_model.load(archive_path)
         layer = keras.layers.TFSMLayer(whole_model, call_endpoint="serve")
     serving = loaded.signatures["serving_default"]

@@ -225,6 +225,7 @@ def interpret(interpreter: tf.lite.Interpreter, x: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(target["index"])
 
 
+@pytest.mark.skipif(tf.__version__.startswith("2.16."), reason="the converter of TensorFlow 2.16 ends the process")
 @pytest.mark.usefixtures("quiet")
 def test_tflite_of_the_printed_save_reads_variables_that_are_not_there(saved: Any) -> None:
     kernels = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -237,7 +238,7 @@ def test_tflite_of_the_printed_save_reads_variables_that_are_not_there(saved: An
 @pytest.mark.usefixtures("quiet")
 def test_conversion_to_tflite(tmp_path: Path) -> None:
     model = two_branches()
-    model.export(str(tmp_path / "plain"), verbose=False)
+    model.export(str(tmp_path / "plain"))
     report = tfreuse.optimize_saved_model(str(tmp_path / "plain"), str(tmp_path / "shared"))
     assert executed.functions(report, "Conv2D")
     plain, shared = convert(tmp_path / "plain"), convert(tmp_path / "shared")

@@ -23,6 +23,8 @@ from tfreuse.ops.families import FAMILIES
 pytestmark = pytest.mark.tensorflow
 
 v1 = tf.compat.v1
+LATER = {"CalibrationStatisticsSaver", "DecodeJxl", "DecodeWebP"}
+"""Ops that came after the oldest TensorFlow that is supported."""
 TABLES = Path(tfreuse.ops.__file__).parent
 FLOAT = 'attr { key: "T" value { type: DT_FLOAT } }'
 FED = 'attr { key: "dtype" value { type: DT_FLOAT } }'
@@ -72,6 +74,8 @@ def registered() -> set[str]:
 def test_trap_016_names_in_tables() -> None:
     """Every op that a table names is registered: a lost comma or a misspelling would give one that is not."""
     known = registered()
+    assert known >= LATER or not known & LATER
+    known |= LATER
     for table in ("facts.txt", "commutative.txt"):
         lines = (TABLES / table).read_text("utf-8").splitlines()
         listed = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]

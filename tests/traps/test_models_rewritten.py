@@ -127,7 +127,7 @@ def test_trap_002_layer_of_a_saved_model(tmp_path: Path) -> None:
     image = keras.Input((4,))
     model = keras.Model(image, keras.layers.add([layer(image), layer(image)]))
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
-    model.export(source, verbose=False)
+    model.export(source)
     tfreuse.optimize_saved_model(source, target)
     counts = [sum(checks.ops(path).values(), Counter()) for path in (source, target)]
     assert [count["MatMul"] for count in counts] == [2, 1]

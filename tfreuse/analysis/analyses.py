@@ -9,7 +9,7 @@ from functools import cached_property
 from tfreuse.analysis.apart import held_apart
 from tfreuse.analysis.clobber import clobbered
 from tfreuse.analysis.congruence import Congruence
-from tfreuse.analysis.effects import FIXED, Effects, Summaries
+from tfreuse.analysis.effects import FIXED, READ, Effects, Summaries
 from tfreuse.analysis.gradients import custom_gradients
 from tfreuse.analysis.memory import Memory
 from tfreuse.analysis.races import racing_reads
@@ -65,7 +65,9 @@ class Analyses:
     @cached_property
     def congruence(self) -> Congruence:
         """Value numbers and classes of equal nodes."""
-        alone = self.clobbered | self.custom_gradients
+        # A frozen read stays another node, and may race with a write that its twin comes before.
+        frozen_reads = {name for name in self.graph.frozen if self.kinds.get(name) == READ}
+        alone = self.clobbered | self.custom_gradients | frozen_reads
         summaries = self.summaries
         return Congruence(self.graph, summaries.ops, self.memory, self.order, alone, lambda: summaries.fingerprints)
 

@@ -10,7 +10,7 @@ from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.fingerprint import Fingerprints
 from tfreuse.analysis.gradients import custom_gradients
-from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.facts import Facts
 from tfreuse.ops.registry import Ops
@@ -89,9 +89,14 @@ class Effects:
         self._plain: dict[str, str] = {}
         self._fixed_ranges: dict[str, Mapping[str, tuple[int, int]]] = {}
         self.has_frames = any(self._ops.facts(op).kind == "control" for op in graph.by_op)
-        self._ref_sources = frozenset(
+        self.reference_sources = frozenset(
             name for op, names in graph.by_op.items() if self._ops.gives_ref(op) for name in names
         )
+        """Nodes that give a TF1 reference."""
+
+    def resource(self, value: Value) -> Resource:
+        """The resource that a handle or a reference names."""
+        return self._alias.resource(value)
 
     def of(self, node: Node) -> frozenset[Access]:
         """The accesses of `node`; empty for a pure one."""
@@ -105,7 +110,7 @@ class Effects:
             found = frozenset({Access("allocate", Resource("handle", node.name)), *self._listed(node, facts)})
         else:
             found = frozenset(self._listed(node, facts)) if facts.accesses else _NOTHING
-        if self._ref_sources and any(value.node in self._ref_sources for value in node.inputs):
+        if self.reference_sources and any(value.node in self.reference_sources for value in node.inputs):
             # A TF1 reference is an alias of the variable's buffer: using it is an unordered read.
             found |= {Access("write", UNKNOWN)} if self._takes_ref(node.op) else {Access("read", UNKNOWN)}
         return found
@@ -114,7 +119,7 @@ class Effects:
     def touching(self) -> list[str]:
         """Names of the nodes of which the op alone does not say that they are pure."""
         by_op = self._graph.by_op
-        plain = PURE if not self._ref_sources else None
+        plain = None if self.reference_sources else PURE
         return [name for op, names in by_op.items() if self._plain_kind(op) != plain for name in names]
 
     def kinds(self) -> dict[str, str]:
@@ -122,7 +127,7 @@ class Effects:
         kinds: dict[str, str] = {}
         nodes = self._graph.nodes
         for op, names in self._graph.by_op.items():
-            plain = "" if self._ref_sources else self._plain_kind(op)
+            plain = "" if self.reference_sources else self._plain_kind(op)
             kinds.update(dict.fromkeys(names, plain) if plain else {name: self.kind(nodes[name]) for name in names})
         return kinds
 
@@ -131,7 +136,7 @@ class Effects:
         plain = self._plain.get(node.op)
         if plain is None:
             plain = self._plain[node.op] = self._plain_kind(node.op)
-        if plain and not self._ref_sources:
+        if plain and not self.reference_sources:
             return plain
         accesses = self.of(node)
         if any(access.mode == "write" for access in accesses) or self._reads_ref(node):
@@ -154,7 +159,7 @@ class Effects:
         return PURE if facts.kind == "pure" else FIXED
 
     def _reads_ref(self, node: Node) -> bool:
-        return bool(self._ref_sources) and any(value.node in self._ref_sources for value in node.inputs)
+        return bool(self.reference_sources) and any(value.node in self.reference_sources for value in node.inputs)
 
     def _takes_ref(self, op: str) -> bool:
         schema = self._ops.schema(op)

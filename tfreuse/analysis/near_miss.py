@@ -59,6 +59,8 @@ class _Finder:
             elif kind == READ or node.op in HEAVY:
                 for key in self._relaxed(node):
                     buckets.setdefault(key, {}).setdefault(number[name], node)
+            elif name in self._a.racing:  # it uses a TF1 reference
+                buckets.setdefault(next(self._relaxed(node)), {})[number[name]] = node
         for key, members in buckets.items():
             alike = list(members.values())
             for one, other in pairwise(alike):

@@ -1,5 +1,7 @@
 """Reads that race with a write: no edge says which of the two comes first, so two such reads may see two states.
 
+What uses a TF1 reference, or a view of its buffer, reads the variable when it runs: `Identity` copies nothing.
+
 Graphs behind automatic control dependencies have none. In others the program has no one meaning, and merging some of
 the racing reads could give a result that no order of the original gives; they are left alone.
 """
@@ -9,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfreuse.analysis.alias import UNKNOWN, Resource
-from tfreuse.analysis.effects import EFFECT, READ, Effects
+from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects
 from tfreuse.analysis.live import live_nodes
-from tfreuse.ir.graph import Graph, Node
+from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ops.buffers import VIEW, buffer_ops
 
 MAX_ACCESSES = 16_384
 """Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
@@ -29,7 +32,7 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
         return frozenset()
     pairs = [
         (read, write)
-        for resource, readers in _by_resource(graph, effects, kinds, READ, "read").items()
+        for resource, readers in _readers(graph, effects, kinds, order).items()
         if resource in writers
         for read in readers
         for write in writers[resource]
@@ -66,6 +69,26 @@ def _by_resource(
     return found
 
 
+def _readers(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str]) -> dict[Resource, list[str]]:
+    found = _by_resource(graph, effects, kinds, READ, "read")
+    if not effects.reference_sources:
+        return found
+    views: dict[str, frozenset[Resource]] = {
+        name: frozenset({effects.resource(Value(name))}) for name in effects.reference_sources
+    }
+    for name in order:
+        node = graph.nodes[name]
+        seen = frozenset(resource for source, _ in node.inputs for resource in views.get(source, ()))
+        if not seen:
+            continue
+        if node.op in buffer_ops(VIEW):
+            views[name] = views.get(name, frozenset()) | seen
+        if kinds[name] == PURE:
+            for resource in seen:
+                found.setdefault(resource, []).append(name)
+    return found
+
+
 def _needed_by(graph: Graph, order: list[str], has_frames: bool) -> dict[str, int]:
     """For each node a mask of the runs that need it: one for a function, one a root for a main graph."""
     roots = sorted(graph.roots - graph.frozen - set(graph.arguments))
@@ -97,20 +120,14 @@ def _pass_on(graph: Graph, order: list[str], needed: dict[str, int]) -> bool:
 
 
 def _unordered(graph: Graph, order: list[str], conflicts: Mapping[str, list[str]]) -> frozenset[str]:
-    nodes = graph.nodes
     concerned = list(dict.fromkeys([*conflicts, *(write for writes in conflicts.values() for write in writes)]))
-    above: dict[str, int] = {}
     if len(concerned) > MAX_ACCESSES:
         return frozenset(conflicts)
-    bits = {name: 1 << index for index, name in enumerate(concerned)}
-    for name in order:
-        mask = 0
-        for source, _ in nodes[name].inputs:
-            mask |= above.get(source, 0) | bits.get(source, 0)
-        for control in nodes[name].controls:
-            mask |= above.get(control, 0) | bits.get(control, 0)
-        if mask:
-            above[name] = mask
+    loops = _loop_variables(graph)
+    bits = {name: 1 << index for index, name in enumerate([*concerned, *(switch for switch, _ in loops.values())])}
+    above: dict[str, int] = {}
+    while _gather(graph, order, bits, loops, above) and loops:
+        pass  # what a loop hands out stands before its body: another round for each loop around it
 
     def is_before(one: str, other: str) -> bool:
         return bool(above.get(other, 0) & bits[one])
@@ -120,3 +137,46 @@ def _unordered(graph: Graph, order: list[str], conflicts: Mapping[str, list[str]
         for read, writes in conflicts.items()
         if any(not is_before(read, write) and not is_before(write, read) for write in writes)
     )
+
+
+def _gather(
+    graph: Graph,
+    order: list[str],
+    bits: Mapping[str, int],
+    loops: Mapping[str, tuple[str, str]],
+    above: dict[str, int],
+) -> bool:
+    """Add to `above` the bits of what each node comes after; whether an `Exit` came to know more.
+
+    A loop variable leaves its loop when every iteration has made it anew, so after all that its `NextIteration` needs;
+    if each value needs the one before. (Iterations overlap: what the last value does not need may still be running.)
+    """
+    more = False
+    back = {name for op in ("NextIteration", "RefNextIteration") for name in graph.by_op.get(op, ())}
+    for name in order:
+        mask = 0
+        for source, _ in graph.nodes[name].inputs:
+            if source not in back:
+                mask |= above.get(source, 0) | bits.get(source, 0)
+        for control in graph.nodes[name].controls:
+            mask |= above.get(control, 0) | bits.get(control, 0)
+        if name in loops:
+            switch, following = loops[name]
+            if above.get(following, 0) & bits[switch]:
+                mask |= above[following]
+            more = more or mask != above.get(name, 0)
+        if mask:
+            above[name] = mask
+    return more
+
+
+def _loop_variables(graph: Graph) -> dict[str, tuple[str, str]]:
+    """For each `Exit` of TF1 control flow the `Switch` of its loop variable and the `NextIteration`."""
+    found = {}
+    for name in graph.by_op.get("Exit", ()):
+        switch = graph.nodes[graph.nodes[name].inputs[0].node]
+        merge = graph.nodes[switch.inputs[0].node] if switch.op == "Switch" else switch
+        for source, _ in merge.inputs if merge.op == "Merge" else ():
+            if graph.nodes[source].op == "NextIteration":
+                found[name] = switch.name, source
+    return found

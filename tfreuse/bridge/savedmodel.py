@@ -222,8 +222,9 @@ def _write_fingerprint(source: str, target: str) -> None:
     except Exception:  # noqa: BLE001  # whatever TensorFlow raises here, the model is whole without it
         files.remove(path)
         return
-    fingerprint.uuid = ""
-    seed = old.uuid.encode() + fingerprint.SerializeToString(deterministic=True)
-    fingerprint.uuid = str(int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big"))
+    if "uuid" in fingerprint.DESCRIPTOR.fields_by_name:  # TensorFlow 2.16 knows none
+        fingerprint.uuid = ""
+        seed = old.uuid.encode() + fingerprint.SerializeToString(deterministic=True)
+        fingerprint.uuid = str(int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big"))
     files.remove(path)  # not every store cuts off what was longer
     files.write_bytes(path, fingerprint.SerializeToString(deterministic=True))

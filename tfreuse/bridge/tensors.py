@@ -68,6 +68,8 @@ def read_tensor(proto: Any) -> Tensor | None:
     elif name in _FIELDS:
         field, code = _FIELDS[name]
         content = _list_bytes(getattr(proto, field), code)
+        if code == "<f4" and np.isnan(np.frombuffer(content, code)).any():
+            content = _wire_bytes(proto, field)
         if len(content) % width:
             raise GraphError("a complex tensor lists half a number")
         if len(content) > count * width:
@@ -123,6 +125,18 @@ def _list_bytes(values: Any, code: str) -> bytes:
         return np.array(values, dtype=code).tobytes()
     # Narrow types stand in an int32 field, sign-extended or not; the low bits are the element.
     return np.array(values, dtype="<i8").astype(code).tobytes()
+
+
+def _wire_bytes(proto: Any, field: str) -> bytes:
+    """The elements of `float_val` or `scomplex_val` as they are sent: Python's floats may make a NaN quiet."""
+    alone = type(proto)()
+    alone.CopyFrom(proto)
+    alone.DiscardUnknownFields()
+    for other, _ in alone.ListFields():
+        if other.name != field:
+            alone.ClearField(other.name)
+    sent: bytes = alone.SerializeToString()
+    return sent[-4 * len(getattr(proto, field)) :]  # a packed list ends with its elements
 
 
 def _trimmed(content: bytes, width: int) -> bytes:

@@ -1,4 +1,4 @@
-"""How results of ops come by their memory, read from `buffers.txt`: for estimates, never for what may be merged."""
+"""How results of ops come by their memory, read from `buffers.txt`: for estimates, and for who sees a TF1 reference."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tfreuse.pipeline.run import Result
 from tfreuse.validate.numeric import Feeds, Trial, verify
 from tfreuse.validate.numeric_programs import Concrete, LoadedModel, Program
 from tfreuse.validate.numeric_session import SessionProgram
-from tfreuse.validate.signatures import Input, Signature, graph_signature, saved_signatures
+from tfreuse.validate.signatures import Input, Signature, graph_signatures, saved_signatures
 from tfreuse.validate.tolerance import as_magnitudes
 
 FeedSource = str | PathLike[str] | Mapping[str, Any] | Sequence[str | PathLike[str] | Mapping[str, Any]]
@@ -76,7 +76,7 @@ def verify_graph_def(
     graph = result.before.graphs.get("")
     if graph is None:
         raise InputError(f"the graph cannot be verified: {result.before.opaque.get('', 'it cannot be read')}")
-    signatures = [graph_signature(graph, outputs, inputs, result.ops)]
+    signatures = graph_signatures(graph, outputs, inputs, result.ops)
 
     def opened(graph_def: Any) -> Callable[[], Program]:
         def fill(_session: Any) -> None:
@@ -90,7 +90,8 @@ def verify_graph_def(
         as_magnitudes(copy)
         return opened(copy)()
 
-    return verify([Trial(result, signatures, opened(before), opened(after), magnitudes)], count, feeds)
+    given = None if feeds is None else _of_every(signatures, [feeds] if isinstance(feeds, Mapping) else feeds)
+    return verify([Trial(result, signatures, opened(before), opened(after), magnitudes)], count, given)
 
 
 def verify_function(before: Any, after: Any, result: Result, outputs: Sequence[Any], count: int) -> dict[str, Any]:
@@ -158,6 +159,11 @@ def _saved_trial(source: str, target: str, meta_graph: Any, result: Result, room
         return LoadedModel(room, tags) if eager else in_session(room)
 
     return Trial(result, signatures, original, rewritten, magnitudes, ",".join(tags))
+
+
+def _of_every(signatures: Sequence[Signature], feeds: Sequence[Mapping[str, Any]]) -> Feeds:
+    """The user's feeds of a bare graph, whose inputs are called alike in all of its entries."""
+    return [{f"{entry.name}/{name}": feed[name] for entry in signatures for name in feed} for feed in feeds]
 
 
 def _invented(shape: tuple[int, ...], dtype: Any, name: str) -> Any:

@@ -48,7 +48,10 @@ class SessionProgram:
         """Run one signature from the state `start`."""
         entry = self._signatures[signature]
         tensors = {given.name: f"{given.value.node}:{given.value.port}" for given in entry.inputs}
-        fetched = {name: f"{value.node}:{value.port}" for name, value in entry.outputs}
+        fetched = {
+            name: f"{value.node}:{value.port}" if self._graph.get_operation_by_name(value.node).outputs else value.node
+            for name, value in entry.outputs
+        }
         self._reset()
         try:
             found = self._session.run(fetched, {tensors[name]: value for name, value in feed.items()})

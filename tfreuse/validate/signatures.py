@@ -80,10 +80,31 @@ def saved_signatures(meta_graph: Any, graph: Graph) -> list[Signature]:
     return found
 
 
-def graph_signature(graph: Graph, outputs: Iterable[str], inputs: Iterable[str], ops: Ops) -> Signature:
-    """The one entry of a bare graph: placeholders and `inputs` that `outputs` depend on, by their names."""
-    fetched = tuple((name, value_of(name)) for name in outputs)
+def graph_signatures(graph: Graph, outputs: Iterable[str], inputs: Iterable[str], ops: Ops) -> list[Signature]:
+    """The entries of a bare graph: one of all tensors among `outputs`, and one of each op that gives none.
+
+    Such an op (a step of training, an initialiser) is run for what it does, which could race with the others, and so
+    is one that gives a reference.
+    Placeholders and `inputs` that an entry depends on are fed, by their names.
+    """
+    names = list(dict.fromkeys(outputs))
+    nodes = {name: graph.nodes[value_of(name).node] for name in names}
+    targets = [
+        name
+        for name, node in nodes.items()
+        if not ops.output_types(node.op, node.attrs) or (ops.gives_ref(node.op) and ":" not in name)
+    ]
+    tensors = [name for name in names if name not in targets]
+    entries = [("graph", tensors)] if tensors or not targets else []
     wanted = {value_of(name) for name in inputs}
+    return [
+        _graph_signature(graph, name, found, wanted, ops)
+        for name, found in [*entries, *((name, [name]) for name in targets)]
+    ]
+
+
+def _graph_signature(graph: Graph, called: str, outputs: list[str], wanted: set[Value], ops: Ops) -> Signature:
+    fetched = tuple((name, value_of(name)) for name in outputs)
     shape_of = stated_shapes(graph)
     found: dict[Value, Input] = {}
     for name in sorted(ancestors(graph, [value.node for _, value in fetched])):
@@ -92,4 +113,4 @@ def graph_signature(graph: Graph, outputs: Iterable[str], inputs: Iterable[str],
             dtype = node.attrs.value("dtype") or ops.output_types(node.op, node.attrs)[value.port]
             spelled = value.node if value.port == 0 else f"{value.node}:{value.port}"
             found[value] = Input(spelled, value, dtype, shape_of(value))
-    return Signature("graph", tuple(sorted(found.values(), key=lambda entry: entry.name)), fetched)
+    return Signature(called, tuple(sorted(found.values(), key=lambda entry: entry.name)), fetched)

@@ -163,7 +163,7 @@ class Selections:
         if form is None or found is None or others is None:
             return None
         meanings = tuple(self._meaning(step) for step in nodes)
-        return self._term(node, form, found.kinds, ("dilated", meanings, found.padding, others))
+        return self._term(node, form, found.kinds, ("dilated", meanings, found.numbers, others))
 
     def _elementwise(self, node: Node, forms: list[Form | None]) -> Form | None:
         rank = max((len(form.lengths) for form in forms if form is not None), default=-1)

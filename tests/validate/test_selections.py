@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfreuse.ir.attrs import Attr, Attrs
-from tfreuse.ir.constants import int32_tensor, whole_numbers
+from tfreuse.ir.constants import int32_constant, int32_tensor, whole_numbers
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.pipeline.run import GraphResult, Result, run_pipeline
 from tfreuse.pipeline.text import parse_pipeline
@@ -81,6 +81,12 @@ def wrong_nodes(result: Result) -> Iterator[tuple[str, Graph]]:
         yield "control", with_node(after, node._replace(controls=frozenset(after.arguments)))
         if "T" in node.attrs:
             yield "type", with_node(after, node._replace(attrs=node.attrs.updated({"T": Attr("type", 2)})))
+    rearranged = [node for node in new if node.op in ("SpaceToBatchND", "BatchToSpaceND")]
+    for rate in (1, 3) if rearranged else ():
+        changed = with_node(after, int32_constant("another_rate", (1,), (rate,)))
+        for node in rearranged:
+            changed = with_node(changed, node._replace(inputs=(node.inputs[0], Value("another_rate"), node.inputs[2])))
+        yield f"rate {rate}", changed
     cuts = [node for node in new if node.name.rpartition("/")[2].startswith("window") and node.op == "Slice"]
     used = {value.node for node in after.nodes.values() for value in node.inputs} | {v.node for _, v in after.outputs}
     for one, other in pairwise(cuts):

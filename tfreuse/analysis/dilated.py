@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tfreuse.analysis.receptive import Window
 from tfreuse.analysis.receptive_ops import CONVOLUTIONS, AxisKind, Refusal, axes_of
 from tfreuse.analysis.shapes import ShapeOf
+from tfreuse.ir.constants import INT32
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.integers import Integers
 
@@ -62,6 +63,9 @@ def dilated(
     middle = len(nodes) // 2
     convolution = nodes[middle]
     if convolution.op not in CONVOLUTIONS or ops[:middle] + ops[middle + 1 :] not in (_PLAIN, _OVER_TIME):
+        return None
+    types = (nodes[0].attrs.value("Tpaddings", INT32), last.attrs.value("Tcrops", INT32))
+    if types != (INT32, INT32) or len({node.device for node in nodes}) > 1:  # the union's are made alike
         return None
     blocks, again = (integers.list_of(node.inputs[1]) for node in (nodes[0], last))
     paddings, crops = (integers.list_of_pairs(node.inputs[2]) for node in (nodes[0], last))

@@ -39,7 +39,8 @@ class Loop:
         for place, first in enumerate(starts):
             if first is not None and self.is_invariant(place):
                 self._variables[place] = Line(first)
-        steps = {place: self._step(place) for place in range(len(self._back)) if place not in self._variables}
+        count = min(len(self._back), len(self.body.arguments))
+        steps = {place: self._step(place) for place in range(count) if place not in self._variables}
         for place, by in steps.items():
             first = starts[place] if place < len(starts) else None
             if first is not None and by is not None:
@@ -47,7 +48,8 @@ class Loop:
 
     def is_invariant(self, place: int) -> bool:
         """Whether every iteration hands on the variable at `place` as it is."""
-        return place < len(self._back) and self._back[place] == Value(self.body.arguments[place])
+        arguments = self.body.arguments
+        return place < min(len(self._back), len(arguments)) and self._back[place] == Value(arguments[place])
 
     def changes(self, names: Collection[str]) -> bool:
         """Whether one of some nodes of the body is a variable that is not invariant."""

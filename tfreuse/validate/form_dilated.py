@@ -19,12 +19,12 @@ Lengths = tuple[int | None, ...]
 
 class Between(NamedTuple):
     """The nodes of one such convolution in their order, what it takes beside its first operand, the kinds of the first
-    operand's axes, and what else the result depends on."""
+    operand's axes, and what no attribute says: block and padding of each axis."""
 
     nodes: tuple[Node, ...]
     others: tuple[Value, ...]
     kinds: list[Kind]
-    padding: Hashable
+    numbers: Hashable
 
 
 def span(last: Node, nodes: Mapping[str, Node]) -> tuple[Node, ...] | None:
@@ -72,6 +72,6 @@ def between(
         padded, reach = length + sum(pad), (kind[0] - 1) * block + 1
         if padded % block or padded - reach + 1 <= sum(crop):  # TensorFlow refuses to run it, or nothing is left
             return None
-        around.append((pad[0] - crop[0], pad[1] - crop[1]))
-        kinds[axis] = (kind[0], 1, block) if around[-1] == (0, 0) else WHOLE
+        around.append((block, pad[0] - crop[0], pad[1] - crop[1]))
+        kinds[axis] = (kind[0], 1, block) if around[-1][1:] == (0, 0) else WHOLE
     return Between(nodes, convolution.inputs[1:], kinds, tuple(around))

@@ -153,17 +153,17 @@ class Selections:
 
     def _dilated(self, node: Node) -> Form | None:
         nodes = span(node, self._nodes)
-        if nodes is None or any(self._is_outside(step) for step in nodes):
+        form = None if nodes is None else self._forms.get(nodes[0].inputs[0])
+        if nodes is None or form is None or any(self._is_outside(step) for step in nodes):
             return None
-        form = self._forms.get(nodes[0].inputs[0])
-        if form is not None and self._is_leaf(form) and node.name in self._before.nodes:
+        if self._is_leaf(form) and node.name in self._before.nodes:
             return None
-        found = None if form is None else between(nodes, form.lengths, self._integers, self._shape)
+        found = between(nodes, form.lengths, self._integers, self._shape)
         others = None if found is None else self._others(found.others)
-        if form is None or found is None or others is None:
+        if found is None or others is None:
             return None
         meanings = tuple(self._meaning(step) for step in nodes)
-        return self._term(node, form, found.kinds, ("dilated", meanings, found.padding, others))
+        return self._term(node, form, found.kinds, ("dilated", meanings, found.numbers, others))
 
     def _elementwise(self, node: Node, forms: list[Form | None]) -> Form | None:
         rank = max((len(form.lengths) for form in forms if form is not None), default=-1)
@@ -206,9 +206,7 @@ class Selections:
         key: list[Any] = ["op", self._meaning(node), form.term, more]
         rank = len(form.lengths)
         alongs: list[dict[int, Numbers]] = [dict(at.along) for at in form.places]
-        lengths: list[int | None] = list(form.lengths)
-        wholes: list[int] = []
-        spent: set[int] = set()
+        lengths, wholes, spent = list(form.lengths), list[int](), set[int]()
         for axis, kind in enumerate(kinds):
             if kind == ROW:
                 continue
@@ -231,13 +229,13 @@ class Selections:
             spent.update(number for number, _ in run)
             for along in alongs:
                 along.pop(axis, None)
-        # A coordinate that was taken whole from 0 says nothing more, and a deep network has one for each of its layers.
+        # A coordinate taken whole from 0 says nothing more, and a deep network has one for each layer.
         gone = {number for number in spent if not alongs[number] and not form.places[number].constant}
         key.append(("gone", *sorted(gone)))
         fresh = tuple(self._length(node, axis, form.lengths[axis]) for axis in wholes) if keeps else ()
         term = self._terms.number(tuple(key), fresh)
-        left = [number for number in range(len(alongs)) if number not in gone]
-        places = [place(form.places[number].constant, alongs[number]) for number in left]
+        pairs = enumerate(zip(form.places, alongs, strict=True))
+        places = [place(at.constant, along) for number, (at, along) in pairs if number not in gone]
         for number, axis in enumerate(wholes):
             lengths[axis] = self._terms.fresh[term][number] if keeps else 1
             if keeps:

@@ -5,6 +5,8 @@ The ideal twins compute the union once and cut, as one would by hand.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +16,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import tfreuse
 from tools.bench.data import four_ways, images, kernel, kernels, tower
 from tools.bench.patterns import Variant, Variants
 
@@ -33,9 +34,9 @@ def _cut_clips(y: tf.Tensor) -> list[tf.Tensor]:
     return [y[first : first + CLIP] for first in range(FRAMES - CLIP + 1)]
 
 
-def sliding_clips(batch: int) -> Variants:
+def sliding_clips(batch: int, weights: Sequence[Any] | None = None) -> Variants:
     """Nine clips of 8 frames out of 16, each through two convolutions: every frame up to eight times."""
-    weights = kernels(2)
+    weights = weights or kernels(2)
 
     def program(x: tf.Tensor) -> list[tf.Tensor]:
         return _mean_clips(x, weights)
@@ -52,9 +53,9 @@ def _valid(x: tf.Tensor, weights: Sequence[Any]) -> tf.Tensor:
     return x
 
 
-def overlapping_crops(batch: int) -> Variants:
+def overlapping_crops(batch: int, weights: Sequence[Any] | None = None) -> Variants:
     """Sixteen crops of 40 x 40 out of 64 x 64, each through two VALID convolutions."""
-    weights = kernels(2)
+    weights = weights or kernels(2)
     places = [(row, column) for row in OFFSETS for column in OFFSETS]
 
     def program(x: tf.Tensor) -> list[tf.Tensor]:
@@ -82,9 +83,9 @@ def _audio(x: tf.Tensor, weights: Sequence[Any]) -> tf.Tensor:
     return x
 
 
-def audio_windows(batch: int) -> Variants:
+def audio_windows(batch: int, weights: Sequence[Any] | None = None) -> Variants:
     """Windows of 1 s, one each 0.25 s, through four Conv1D layers."""
-    weights = _audio_weights()
+    weights = weights or _audio_weights()
     starts = range(0, (SECONDS - 1) * RATE + 1, HOP)
     signal = np.random.default_rng(1).standard_normal((batch, SECONDS * RATE, 1), dtype=np.float32)
 
@@ -98,33 +99,50 @@ def audio_windows(batch: int) -> Variants:
     return four_ways(program, ideal, (tf.constant(signal),), preset="fast")
 
 
-class _Clips(tf.Module):
-    """The clips as a model that is saved."""
+class _Model(tf.Module):
+    """A pattern's program and its ideal twin as a model that is saved."""
 
-    def __init__(self) -> None:
+    def __init__(self, variants: Variants, weights: Sequence[Any]) -> None:
         super().__init__()
-        self.weights = kernels(2)
-
-    @tf.function(input_signature=[tf.TensorSpec([FRAMES, 32, 32, 32], tf.float32)])
-    def plain(self, x: tf.Tensor) -> list[tf.Tensor]:
-        return _mean_clips(x, self.weights)
-
-    @tf.function(input_signature=[tf.TensorSpec([FRAMES, 32, 32, 32], tf.float32)])
-    def ideal(self, x: tf.Tensor) -> list[tf.Tensor]:
-        return [tf.reduce_mean(clip, [0, 1, 2]) for clip in _cut_clips(tower(x, self.weights))]
+        self.weights = weights
+        (x,) = variants.plain.args
+        signature = [tf.TensorSpec(x.shape, x.dtype, name="x")]
+        self.plain, self.ideal = (
+            tf.function(variant.call.python_function, input_signature=signature)
+            for variant in (variants.plain, variants.ideal)
+        )
 
 
-def saved_clips(batch: int) -> Variants:
-    """The clips as a SavedModel, rewritten on disk."""
-    folder, x, model = Path(mkdtemp(prefix="tfreuse-bench-")), images(FRAMES, side=32), _Clips()
-    tf.saved_model.save(model, str(folder / "plain"))
-    tfreuse.optimize_saved_model(folder / "plain", folder / "fast", preset="fast")
+def _saved(variants: Variants, weights: Sequence[Any]) -> Variants:
+    """The same as a SavedModel, rewritten on disk by the command line."""
+    folder, args = Path(mkdtemp(prefix="tfreuse-bench-")), variants.plain.args
+    tf.saved_model.save(_Model(variants, weights), str(folder / "plain"))
+    command = (sys.executable, "-m", "tfreuse.cli.main", "optimize", "--preset", "fast")
+    subprocess.run([*command, str(folder / "plain"), str(folder / "fast")], check=True, stdout=subprocess.DEVNULL)
     plain, fast = (tf.saved_model.load(str(folder / name)) for name in ("plain", "fast"))
     return Variants(
         # The models are named, so that they live as long as their functions.
-        plain=Variant(lambda x, loaded=plain: loaded.plain(x), (x,)),
-        tfreuse=Variant(lambda x, loaded=fast: loaded.plain(x), (x,)),
-        ideal=Variant(lambda x, loaded=plain: loaded.ideal(x), (x,)),
-        xla=Variant(tf.function(lambda x: _mean_clips(x, model.weights), jit_compile=True), (x,)),
+        plain=Variant(lambda x, loaded=plain: loaded.plain(x), args),
+        tfreuse=Variant(lambda x, loaded=fast: loaded.plain(x), args),
+        ideal=Variant(lambda x, loaded=plain: loaded.ideal(x), args),
+        xla=variants.xla,
         exact=False,
     )
+
+
+def saved_clips(batch: int) -> Variants:
+    """The clips as a SavedModel."""
+    weights = kernels(2)
+    return _saved(sliding_clips(batch, weights), weights)
+
+
+def saved_crops(batch: int) -> Variants:
+    """The crops as a SavedModel."""
+    weights = kernels(2)
+    return _saved(overlapping_crops(batch, weights), weights)
+
+
+def saved_audio(batch: int) -> Variants:
+    """The windows of sound as a SavedModel."""
+    weights = _audio_weights()
+    return _saved(audio_windows(batch, weights), weights)

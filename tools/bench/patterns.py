@@ -74,6 +74,8 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("overlapping_crops", "overlapping"),
         Pattern("audio_windows", "overlapping"),
         Pattern("saved_clips", "overlapping"),
+        Pattern("saved_crops", "overlapping"),
+        Pattern("saved_audio", "overlapping"),
     )
 }
 

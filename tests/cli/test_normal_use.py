@@ -17,7 +17,7 @@ def test_optimize_a_saved_model(command: Command, model: Path, tmp_path: Path) -
     before = tree(model)
     done = command("optimize", "model", "small")
     assert (done.code, done.err) == (0, "")
-    assert " ".join(done.out.split()).startswith("model (SavedModel), pipeline dedupe-reads,")
+    assert " ".join(done.out.split()).startswith("model (SavedModel), pipeline inline,dedupe-reads,")
     assert done.out.splitlines()[-1] == "written to small"
     assert tree(model) == before
     checks.assert_carried(str(model), str(tmp_path / "small"))

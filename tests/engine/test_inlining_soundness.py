@@ -27,7 +27,7 @@ from tfreuse.pipeline.run import Result, run_pipeline
 from tfreuse.pipeline.text import parse_pipeline
 from tfreuse.validate.proved import run_proved
 
-AFTER = parse_pipeline(EXACT)
+AFTER = parse_pipeline(EXACT.removeprefix("inline,"))
 ONE = {"a": "a", "b": "a"}
 """One variable in both arguments."""
 CALLING = (*OF_PROGRAMS, *("StatefulPartitionedCall",) * 4)

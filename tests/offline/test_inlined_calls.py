@@ -54,7 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def report(folders: tuple[Path, Path]) -> Any:
-    return tfreuse.optimize_saved_model(*folders, preset="inline", verify=3).to_dict()
+    return tfreuse.optimize_saved_model(*folders, verify=3).to_dict()
 
 
 def observe(folder: Path) -> tuple[Any, Any, Any]:
@@ -95,7 +95,7 @@ def test_the_functions_themselves_stay(folders: tuple[Path, Path], report: Any) 
 
 
 def test_a_second_run_changes_nothing(folders: tuple[Path, Path], report: Any, tmp_path: Path) -> None:
-    again = tfreuse.optimize_saved_model(folders[1], tmp_path / "again", preset="inline").to_dict()
+    again = tfreuse.optimize_saved_model(folders[1], tmp_path / "again").to_dict()
     assert again["totals"]["functions_changed"] == 0
     written = [(folder / "saved_model.pb").read_bytes() for folder in (folders[1], tmp_path / "again")]
     assert written[0] == written[1]
@@ -125,7 +125,7 @@ def test_a_graph_in_hand() -> None:
     concrete = tf.function(lambda x: (first(x), second(x)), autograph=False).get_concrete_function(
         tf.TensorSpec([2, 6, 6, 2])
     )
-    optimized, _ = tfreuse.optimize(concrete, preset="inline", verify=2)
+    optimized, _ = tfreuse.optimize(concrete, verify=2)
     for mine, theirs in zip(optimized(tf.constant(X)), concrete(tf.constant(X)), strict=True):
         assert np.array_equal(mine, theirs)
     assert executed.call(optimized, tf.constant(X))[1]["Conv2D"] == 2

@@ -40,7 +40,7 @@ STATIC, DYNAMIC = tf.TensorSpec([2, 6, 6, 2]), tf.TensorSpec([None, 6, 6, 2])
 def check(program: Callable[[Any], Any], variables: list[Any], convolutions: int, spec: Any = STATIC) -> Any:
     """Values and gradients are those of the plain function, and so many convolutions run; gives the new function."""
     plain = tf.function(program, input_signature=[spec])
-    shared = tfreuse.dedupe(program, input_signature=[spec], preset="inline", on_error="raise")
+    shared = tfreuse.dedupe(program, input_signature=[spec], on_error="raise")
     values, gradients = [], []
     for function in (plain, shared):
         x = tf.constant(X)
@@ -109,7 +109,7 @@ def test_second_order_gradients() -> None:
     layer = Layer()
     program = two_functions(layer, tf.square)
     found = []
-    for function in (tf.function(program), tfreuse.dedupe(program, preset="inline", on_error="raise")):
+    for function in (tf.function(program), tfreuse.dedupe(program, on_error="raise")):
         x = tf.constant(X)
         with tf.GradientTape() as outer:
             outer.watch(x)
@@ -137,7 +137,7 @@ def test_a_train_step_with_the_tape_inside() -> None:
         return layer, step
 
     states = []
-    for decorate in (tf.function, lambda f: tfreuse.dedupe(f, preset="inline", on_error="raise")):
+    for decorate in (tf.function, lambda f: tfreuse.dedupe(f, on_error="raise")):
         layer, step = make()
         function = decorate(step)
         losses = [float(function(tf.constant(X))) for _ in range(3)]
@@ -205,6 +205,14 @@ def drawing(layer: Layer) -> Callable[[Any], Any]:
     return two_functions(layer, lambda y: y + 0.0 * tf.random.uniform([], seed=1))
 
 
+def looping(layer: Layer) -> Callable[[Any], Any]:
+    return two_functions(layer, lambda y: tf.while_loop(lambda i, _: i < 2, lambda i, h: (i + 1, h * y), (0, y))[1])
+
+
+def branching(layer: Layer) -> Callable[[Any], Any]:
+    return two_functions(layer, lambda y: tf.cond(tf.reduce_sum(y) > 0.0, lambda: y * y, lambda: y))
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -212,12 +220,14 @@ def drawing(layer: Layer) -> Callable[[Any], Any]:
         (compiled, "_XlaMustCompile"),
         (not_inlined, "_noinline"),
         (drawing, "run once more"),
+        (looping, "a loop or a branch"),
+        (branching, "a loop or a branch"),
     ],
 )
 def test_what_must_stay_a_call_does(make: Callable[[Layer], Callable[[Any], Any]], reason: str) -> None:
     layer = Layer()
     program = make(layer)
-    shared = tfreuse.dedupe(program, preset="inline", on_error="raise")
+    shared = tfreuse.dedupe(program, on_error="raise")
     for mine, theirs in zip(shared(tf.constant(X)), tf.function(program)(tf.constant(X)), strict=True):
         assert np.array_equal(mine, theirs)
     missed = shared.report.to_dict()["functions"][-1]["missed"]
@@ -258,7 +268,7 @@ def test_a_call_that_writes_is_never_run_twice_by_a_gradient() -> None:
         return tf.cond(tf.reduce_sum(x) > -1e9, lambda: tf.square(y), lambda: y) + other(x)
 
     found = []
-    for function in (tf.function(program), tfreuse.dedupe(program, preset="inline", on_error="raise")):
+    for function in (tf.function(program), tfreuse.dedupe(program, on_error="raise")):
         count.assign(0.0)
         x = tf.constant(X)
         with tf.GradientTape() as tape:
@@ -276,6 +286,6 @@ def test_where_nothing_is_equal_the_graph_stays_as_it_is() -> None:
     def program(x: Any) -> Any:
         return calls[0](x), calls[1](x)
 
-    plain, shared = tf.function(program), tfreuse.dedupe(program, preset="inline", on_error="raise")
+    plain, shared = tf.function(program), tfreuse.dedupe(program, on_error="raise")
     ops = [[op.type for op in f.get_concrete_function(STATIC).graph.get_operations()] for f in (plain, shared)]
     assert ops[0] == ops[1]

@@ -177,7 +177,7 @@ def mixed(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("options", "merged", "text"),
     [
-        ({}, {"Conv2D", "Exp"}, "dedupe-reads,cse,dedupe-constants,dce"),
+        ({}, {"Conv2D", "Exp"}, "inline,dedupe-reads,cse,dedupe-constants,dce"),
         ({"preset": "conv"}, {"Conv2D"}, "dedupe-reads,cse{ops=conv},dedupe-constants,dce"),
         ({"pipeline": "cse{ops=Exp+Log},dce"}, {"Exp"}, "cse{ops=Exp+Log},dce"),
         ({"pipeline": "dedupe-reads"}, set(), "dedupe-reads"),

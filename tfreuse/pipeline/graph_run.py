@@ -52,7 +52,7 @@ class GraphRun:
             if any(edit.kind in ("merge", "alias") for edit in rewriter.journal):
                 self._note_equal_reads()
             rewritten = rewriter.finish()
-            if "order" not in step.preserves:
+            if rewritten is not self.graph and "order" not in step.preserves:
                 check_graph(rewritten)
             self._analyses = self._analyses.after(rewritten, step.preserves, gone)
             self.graph = rewritten

@@ -67,8 +67,12 @@ class LibraryEdits:
         self.merged[function] = other
 
     def remove_unreachable(self) -> None:
-        """Remove every function that nothing names, after the merges."""
+        """Remove every function that nothing names, after the merges; those that such a one stands for as well."""
         self.removed = set(unreachable(carried_out(self._module, self), self._library))
+        idle = [function for function, other in self.merged.items() if other in self.removed]
+        for function in idle:
+            del self.merged[function]
+        self.removed.update(idle)
 
     def strip_shapes(self) -> None:
         """Drop the static shapes that nodes record."""

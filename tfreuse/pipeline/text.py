@@ -13,14 +13,12 @@ from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
 PRESETS: dict[str, str] = {
-    "exact": "dedupe-reads,cse,dedupe-constants,dce",
+    "exact": "inline,dedupe-reads,cse,dedupe-constants,dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
-    "inline": "inline,dedupe-reads,cse,dedupe-constants,dce",
+    "fast": "inline,dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also
-passes that may round differently, and merges what these made equal. `inline`: `exact`, and calls that hold equal work
-are inlined first (docs/adr/0009 has what is open)."""
+passes that may round differently, and merges what these made equal."""
 
 WHOLE_MODELS: dict[str, str] = dict.fromkeys(("exact", "fast"), "drop-orphans,merge-functions")
 """What a preset has in addition for SavedModels."""

@@ -3,6 +3,9 @@
 A call's gradient is kept in Python, with the operation. A copy of an operation that calls needs it; where it cannot be
 found, the function whose body holds the call is marked as one that stays a call.
 
+So is one with a loop or a branch: TensorFlow differentiates these by changing their functions, which the call that gave
+way, and other calls of the same function, have in common with the copy.
+
 So are calls whose outputs somebody may hold beside the graph: closures of custom gradients do, and so do loops and
 branches, whose gradient asks for the very tensors that their bodies captured. Once such a tensor is used again the call
 runs again, so a call that writes always stays, and the others where anything is written that they should not see.
@@ -27,6 +30,9 @@ Shape = tuple[int, ...] | None
 _HOLDERS = frozenset({"If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"})
 _MAY_RUN_AGAIN: dict[str, Attr | None] = {
     STAYS: Attr("s", b"its outputs may be used again behind the graph, and it would run once more")
+}
+_DIFFERENTIATED: dict[str, Attr | None] = {
+    STAYS: Attr("s", b"its function has a loop or a branch, which is differentiated by way of its own graph")
 }
 _NO_GRADIENT: dict[str, Attr | None] = {
     STAYS: Attr("s", b"it is not known how a call in its function is differentiated")
@@ -61,6 +67,8 @@ def with_bodies(module: Module, ops: Ops, func_graph: Any, in_place: bool = True
         gradients.update(found)
         if name in known:
             graph = replace(graph, shapes=_shapes_of(known[name]))
+        if in_place and not _HOLDERS.isdisjoint(graph.by_op):
+            graph = replace(graph, attrs=graph.attrs.updated(_DIFFERENTIATED))
         if None in found.values():
             graph = replace(graph, attrs=graph.attrs.updated(_NO_GRADIENT))
         graphs[name] = graph

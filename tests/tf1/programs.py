@@ -165,7 +165,11 @@ def queues() -> Built:
     """Every dequeue takes another element; what is computed twice from one element is one."""
     x = v1.placeholder(tf.float32, [2], "x")
     queue = v1.FIFOQueue(10, [tf.float32], [[2]], name="queue")
-    with tf.control_dependencies([queue.enqueue(x), queue.enqueue(x * 2.0), queue.enqueue(x * 2.0)]):
+    last = x
+    for element in (x, x * 2.0, x * 2.0):
+        with tf.control_dependencies([last]):
+            last = queue.enqueue(element)
+    with tf.control_dependencies([last]):
         first = queue.dequeue()
     with tf.control_dependencies([first]):
         second = queue.dequeue()

@@ -13,6 +13,13 @@ export TMPDIR := $(CURDIR)/.venv/tmp
 export PIP_CACHE_DIR := $(CURDIR)/.venv/pip-cache
 export KERAS_HOME := $(CURDIR)/.venv/keras
 
+# Every test, in the virtual environment $(1). Two folders need two CPUs and their own collectives: a process each.
+define run_tests
+	$(1)/bin/python -m pytest -q tests/scenarios
+	$(1)/bin/python -m pytest -q tests/strategy
+	$(1)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios --ignore=tests/strategy
+endef
+
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test test-oldest check bench bench-scale bench-memory fuzz mutate reference format clean
@@ -26,12 +33,10 @@ demo: .venv/.installed  ## Show what tfreuse does on small models
 	.venv/bin/python -m tools.demo
 
 test: check  ## Run every check and every test; CI runs this
-	.venv/bin/python -m pytest -q tests/scenarios
-	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios
+	$(call run_tests,.venv)
 
 test-oldest: .venv-oldest/.installed  ## Run every test on the oldest supported TensorFlow and Keras (Python up to 3.12)
-	.venv-oldest/bin/python -m pytest -q tests/scenarios
-	.venv-oldest/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios
+	$(call run_tests,.venv-oldest)
 
 check: .venv/.installed  ## Run what is quick, before a commit: lint, types, imports, the engine's tests
 	.venv/bin/python -m ruff check .

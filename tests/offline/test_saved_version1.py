@@ -124,10 +124,10 @@ def _names(message: Any) -> list[str]:
         if field.name in ("context_name", "external_values"):
             continue
         if field.cpp_type == field.CPPTYPE_MESSAGE:
-            parts = value if field.is_repeated else [value]
+            parts = [value] if hasattr(value, "ListFields") else value
             found += [name for part in parts for name in _names(part)]
         elif field.cpp_type == field.CPPTYPE_STRING:
-            found += list(value) if field.is_repeated else [value]
+            found += [value] if isinstance(value, str) else list(value)
     return found
 
 

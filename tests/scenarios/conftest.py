@@ -1,14 +1,5 @@
-"""Two logical CPUs for the distribution and device scenarios, made before TensorFlow starts its devices."""
+"""Two logical CPUs for the distribution and device scenarios."""
 
-import contextlib
-import os
+from tests.two_devices import split_the_cpu
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import tensorflow as tf
-
-# Devices that already run cannot be split; the scenarios that need two then say so themselves.
-with contextlib.suppress(RuntimeError):
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-    )
+split_the_cpu()

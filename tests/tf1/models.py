@@ -91,7 +91,9 @@ def saved(kind: str) -> str:
     with switch_and_merge(), tf.Graph().as_default(), v1.Session() as session:
         signatures, start = _fill(KINDS[kind], words)
         session.run([v1.global_variables_initializer(), start])
-        starts = {"main_op" if KINDS[kind] else "legacy_init_op": start}  # the later graphs find it in their collections
+        starts = {
+            "main_op" if KINDS[kind] else "legacy_init_op": start
+        }  # the later graphs find it in their collections
         builder, assets = v1.saved_model.Builder(path), v1.get_collection(Keys.ASSET_FILEPATHS)
         builder.add_meta_graph_and_variables(
             session, TRAIN, signatures, assets_collection=assets, saver=v1.train.Saver(), **starts

@@ -165,7 +165,11 @@ def queues() -> Built:
     """Every dequeue takes another element; what is computed twice from one element is one."""
     x = v1.placeholder(tf.float32, [2], "x")
     queue = v1.FIFOQueue(10, [tf.float32], [[2]], name="queue")
-    with tf.control_dependencies([queue.enqueue(x), queue.enqueue(x * 2.0), queue.enqueue(x * 2.0)]):
+    last = x
+    for element in (x, x * 2.0, x * 2.0):
+        with tf.control_dependencies([last]):
+            last = queue.enqueue(element)
+    with tf.control_dependencies([last]):
         first = queue.dequeue()
     with tf.control_dependencies([first]):
         second = queue.dequeue()
@@ -204,3 +208,16 @@ def embeddings() -> Built:
     loss = tf.reduce_sum(tf.exp(rows[0]) * tf.exp(rows[1]), name="loss")
     train = v1.train.AdagradOptimizer(0.1).minimize(loss)
     return Built({ids: np.int32([0, 3, 3])}, [loss], train, {"Exp": (2, 1), "GatherV2": (2, 1)})
+
+
+@program
+def reads_of_a_reference() -> Built:
+    """Each `read_value` of a reference variable reads for itself, before a write or behind it."""
+    weight = variable("weight", 3, resource=False)
+    before = [weight.read_value() * 2.0 for _ in range(2)]
+    with tf.control_dependencies(before):
+        change = v1.assign_add(weight, tf.ones([3]))
+    with tf.control_dependencies([change]):
+        after = [weight.read_value() * 2.0 for _ in range(2)]
+    fetched = [tf.identity(before[0] - before[1] + after[0] * after[1], "end")]
+    return Built({}, fetched, counts={"Identity": (6, 6), "Mul": (5, 5), "AssignAdd": (1, 1)})

@@ -129,7 +129,7 @@ def test_queue_runners_run(kind: str) -> None:
             assert len(threads) >= 2
             found.append([session.run("taken:0") for _ in range(3)])
             coordinator.request_stop()
-            
+
             coordinator.join(threads, stop_grace_period_secs=10)
     checks.assert_same(*found)
     assert found[0][0] == found[0][2] != 0.0

@@ -109,7 +109,12 @@ def missed(name: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "remark"), [("queues", "unknown-effects"), ("normalization_and_updates", "racing-reads")]
+    ("name", "remark"),
+    [
+        ("queues", "unknown-effects"),
+        ("normalization_and_updates", "racing-reads"),
+        ("reads_of_a_reference", "reference-read"),
+    ],
 )
 def test_refusals_say_why(name: str, remark: str) -> None:
     assert missed(name)[remark]

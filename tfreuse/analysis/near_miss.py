@@ -103,6 +103,8 @@ class _Finder:
         written = sorted({str(access.resource) for access in accesses if access.mode == "write"})
         if written == ["unknown"]:
             return NearMiss("unknown-effects", nodes, "effect", f"what {one.op} does is not known")
+        if not written:
+            return NearMiss("reference-read", nodes, "effect", f"each {one.op} reads a reference when it runs")
         return NearMiss("observable-effect", nodes, "effect", f"each {one.op} writes {', '.join(written)}")
 
     def _state(self, one: Node, other: Node) -> NearMiss | None:

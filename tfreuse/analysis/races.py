@@ -14,7 +14,7 @@ from tfreuse.analysis.alias import UNKNOWN, Resource
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects
 from tfreuse.analysis.live import live_nodes
 from tfreuse.ir.graph import Graph, Node, Value
-from tfreuse.ops.buffers import VIEW, buffer_ops
+from tfreuse.ops.buffers import MAY_VIEW, VIEW, buffer_ops
 
 MAX_ACCESSES = 16_384
 """Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
@@ -81,7 +81,7 @@ def _readers(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: li
         seen = frozenset(resource for source, _ in node.inputs for resource in views.get(source, ()))
         if not seen:
             continue
-        if node.op in buffer_ops(VIEW):
+        if node.op in buffer_ops(VIEW) or node.op in buffer_ops(MAY_VIEW):
             views[name] = views.get(name, frozenset()) | seen
         if kinds[name] == PURE:
             for resource in seen:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-VIEW, REUSES = "view", "reuses"
+VIEW, REUSES, MAY_VIEW = "view", "reuses", "may-view"
 
 
 @cache
 def buffer_ops(kind: str) -> frozenset[str]:
-    """The ops of one kind: `VIEW` (the result is operand 0's buffer), `REUSES` (it may take over an operand's buffer).
+    """The ops of one kind: `VIEW` (the result is operand 0's buffer), `REUSES` (it may take over an operand's buffer),
+    `MAY_VIEW` (for some operands it is a part of an operand's buffer).
 
     A kernel takes a buffer over (`forward_input_or_allocate_output` in op_kernel.h) where nobody else holds it and
     the sizes are equal.
@@ -18,6 +19,6 @@ def buffer_ops(kind: str) -> frozenset[str]:
     found = set()
     for line in (resources.files("tfreuse.ops") / "buffers.txt").read_text("utf-8").splitlines():
         words = line.split("#", 1)[0].split()
-        if words and words[1] == kind:
+        if kind in words[1:]:
             found.add(words[0])
     return frozenset(found)

@@ -49,6 +49,12 @@ _ENTRIES = (
         "Order the reads and the write with tf.control_dependencies, or read once.",
     ),
     Entry(
+        "reference-read",
+        MISSED,
+        "A TF1 variable is a reference: each use reads its buffer, which something else may write to meanwhile.",
+        "Use resource variables (use_resource=True), or read once and use that tensor twice.",
+    ),
+    Entry(
         "different-order",
         MISSED,
         "Two nodes are equal, but their control inputs differ: one must wait for something that the other need not.",

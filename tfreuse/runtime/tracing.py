@@ -95,7 +95,11 @@ class Trace:
             self._failures.append(error)
 
     def _on_scope_exit(self) -> None:
-        # Threads of a tf.distribute strategy enter and leave the graph's scope while the function still runs.
+        # Threads of a tf.distribute strategy enter and leave the graph's scope while the function still runs, and the
+        # function may itself be what they run. No order is known before automatic control dependencies are there; the
+        # finished graph comes by `_on_body`.
+        if self.graph.experimental_acd_manager is not None:
+            return
         if _finished.pop(self.graph, None) is self:
             self.close(self._manager)
 

@@ -79,7 +79,7 @@ def rewrite_in_place(
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
         origins = {name: origins_of(_merged(result, name), protos) for name, protos in _bodies(graph_def, nodes)}
-        write_module(module, result.after, graph_def, ops, nodes=nodes)
+        write_module(module, result.after, graph_def, ops, nodes=nodes, origins=result.origins)
         for name, protos in _bodies(graph_def):
             add_origins(origins.get(name, {}), protos)
     return result

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator
 from typing import NamedTuple
 
-from tfreuse.analysis.alias import Alias, Resource, may_alias
+from tfreuse.analysis.alias import UNKNOWN, Alias, Resource, may_alias
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Summaries
+from tfreuse.analysis.inlinable import STAYS
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import ancestors, topological
 from tfreuse.ops.schema import RESOURCE, VARIANT
@@ -126,7 +127,13 @@ class Movable:
         """Why the node stays, "" where that goes without saying; None if it may move."""
         ops, facts = self._summaries.ops, self._summaries.ops.facts(node.op)
         kind = own.kinds[node.name]
-        if node.controls or node.attrs.is_colocated or node.attrs.functions or kind not in (PURE, READ):
+        if (
+            STAYS in node.attrs
+            or node.controls
+            or node.attrs.is_colocated
+            or node.attrs.functions
+            or kind not in (PURE, READ)
+        ):
             return ""
         if node.name in own.clobbered | own.custom_gradients or facts.flags & _OF_ITS_OWN:
             return ""
@@ -158,14 +165,17 @@ class Movable:
         return None
 
     def _is_ordered(self, resource: Resource) -> bool:
-        """Whether every effect of the caller on the resource runs before the call, or after it."""
+        """Whether every effect of the caller on the resource runs before the call, or after it.
+
+        Two arguments are two resources, as for automatic control dependencies, which would order them if they were one.
+        """
         known = self._order_holds.get(resource)
         if known is None:
             caller, name = self.call.caller, self.call.name
             before = ancestors(caller, [name])
             effects = [other for other, kind in self._analyses.kinds.items() if kind == EFFECT and other not in before]
             known = self._order_holds[resource] = not any(
-                access.mode != "read" and may_alias(access.resource, resource)
+                access.mode != "read" and access.resource in (resource, UNKNOWN)
                 for other in effects
                 if name not in ancestors(caller, [other])
                 for access in self._analyses.effects.of(caller.nodes[other])

@@ -16,6 +16,7 @@ from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.effects import EFFECT, READ, Summaries
 from tfreuse.analysis.growth import Growth
+from tfreuse.analysis.inlinable import STAYS
 from tfreuse.analysis.movable import Call, Movable
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
@@ -157,6 +158,9 @@ class _Run:
         graph = motion.module.graphs[caller]
         analyses = Analyses(graph, self._summaries)
         call = self._call(graph, name)
+        stays = graph.nodes[name].attrs.value(STAYS)
+        if call is None and stays:
+            motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
         if call is None or analyses.effects.has_frames or name in graph.frozen.union(graph.arguments):
             return
         if any(analyses.kinds[control] not in (EFFECT, READ) for control in call.node.controls):
@@ -166,9 +170,11 @@ class _Run:
         movable = Movable(call, self._summaries, analyses)
         worth = Worth(movable, self._ops, step.multiply_adds, step.least_bytes)
         outputs = worth.chosen() if movable.terms else []
-        for function, node, reason in self._refusals(movable, worth):
-            motion.remarks.add(Remark("not-hoisted", function, (node,), reason, by=step.name()))
-        if not outputs:
+        for node, reason in self._refusals(movable, worth):
+            motion.remarks.add(Remark("not-hoisted", caller, (name,), f"{node}: {reason}", by=step.name()))
+        if outputs and stays:
+            motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
+        if not outputs or stays:
             return
         size = [worth.costs[number].bytes for number, _ in outputs]
         if self._left is not None and (None in size or sum(count or 0 for count in size) > self._left):
@@ -211,13 +217,12 @@ class _Run:
             return None
         return Call(graph, name, functions, others, first, is_loop)
 
-    def _refusals(self, movable: Movable, worth: Worth) -> Iterator[tuple[str, str, str]]:
-        """What stays although nothing in it changes, in which function, and why."""
-        names = movable.call.functions
+    def _refusals(self, movable: Movable, worth: Worth) -> Iterator[tuple[str, str]]:
+        """What stays although nothing in it changes, and why."""
         for number, reason in sorted(worth.refused.items()):
-            yield names[movable.terms[number].function].name, movable.terms[number].node.name, reason
-        for function, stays in zip(names, movable.stays, strict=True):
-            yield from ((function.name, node, reason) for node, reason in stays.items())
+            yield movable.terms[number].node.name, reason
+        for stays in movable.stays:
+            yield from stays.items()
 
 
 def _without_leftovers(motion: Motion, outside: Collection[str]) -> Module:

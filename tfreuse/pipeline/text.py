@@ -13,10 +13,12 @@ from tfreuse.pipeline.motion import MotionPass
 from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
+_MOTION = "hoist-loop-invariants,hoist-common-branch-work"
+
 PRESETS: dict[str, str] = {
-    "exact": "dedupe-reads,cse,dedupe-constants,dce",
+    "exact": f"{_MOTION},dedupe-reads,cse,dedupe-constants,dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
+    "fast": f"{_MOTION},dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
     "inline": "inline,dedupe-reads,cse,dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also

@@ -24,7 +24,7 @@ from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import ancestors, check_graph
 from tfreuse.ops.registry import Ops
-from tfreuse.validate.touches import PURE, READ, Touch, Touches, may_be_one
+from tfreuse.validate.touches import ANYTHING, PURE, READ, Touch, Touches, may_be_one
 
 _BODY, _CONDITION = "body", "cond"
 _TYPES = {"T": True, "Tin": False}
@@ -185,10 +185,11 @@ class _Proof:
         controls = tuple((label, name) for label, name in old.control_outputs if name not in gone)
         if controls != new.control_outputs:
             yield "its control outputs changed"
+        waited = {control for name in new.nodes.keys() & old.nodes.keys() for control in old.nodes[name].controls}
         for name in sorted(gone):
             for above in sorted(ancestors(old, [name]).difference(old.arguments)):
                 kind = self._touches.kind(old, old.nodes[above])
-                if kind != PURE and (kind != READ or above not in gone):  # what waits for it waits for that, too
+                if kind not in (PURE, READ) or (kind == READ and above not in gone and name in waited):
                     yield f"{old.nodes[name].op} {name} is gone, and {above} does more than compute"
 
     def _equal(self, function: Graph, value: Value, other: Value, operands: tuple[Value, ...]) -> bool:
@@ -272,7 +273,9 @@ class _Proof:
             found = self._touches.of(self._old, other)
             if name in above and name not in before and any(touch.writes for touch in found):
                 yield f"{node.name} need not wait for {name}, for which the call waits"
-            if name not in above and _clash(found, outside) and self._name not in ancestors(self._new, [name]):
+            same = {touch.resource for touch in outside} | {ANYTHING}  # two arguments count as two resources
+            clashes = any(touch.writes and touch.resource in same for touch in found)
+            if name not in above and clashes and self._name not in ancestors(self._new, [name]):
                 yield f"{name} may write what {node.name} reads, and no order with the call is given"
         if self._is_loop and not (self._given() and all(t.resource.startswith("argument ") for t in outside)):
             yield f"{inner.name} may fail, as its variable may have no value"

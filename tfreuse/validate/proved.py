@@ -66,7 +66,7 @@ def run_proved(
         ops,
         pipeline,
         progress=progress,
-        skip=skip,
+        skip=skip.union(new for new, old in motion.origins.items() if old in skip),
         raise_failures=raise_failures,
         time_limit=time_limit,
         max_memory_growth=max_memory_growth,

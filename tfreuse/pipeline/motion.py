@@ -18,6 +18,7 @@ from tfreuse.analysis.effects import EFFECT, READ, Summaries
 from tfreuse.analysis.growth import Growth
 from tfreuse.analysis.inlinable import STAYS
 from tfreuse.analysis.movable import Call, Movable
+from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ir.view import callees_first
@@ -103,10 +104,11 @@ def run_motion(
             journal={**found.journal},
             added={**found.added},
             remarks=Remarks({**found.remarks.items}),
+            failures=[*found.failures],
         )
         started = time.perf_counter()
         try:
-            within(time_limit, _Run(step, trial, ops, frozenset(skip), judge, limit).all)
+            within(time_limit, _Run(step, trial, ops, frozenset(skip), judge, limit, raise_failures).all)
             found = trial
         except KeyboardInterrupt:
             raise
@@ -127,10 +129,18 @@ class _Run:
     """One pass on its way through a module."""
 
     def __init__(
-        self, step: MotionPass, motion: Motion, ops: Ops, skip: frozenset[str], judge: Judge | None, limit: Limit | None
+        self,
+        step: MotionPass,
+        motion: Motion,
+        ops: Ops,
+        skip: frozenset[str],
+        judge: Judge | None,
+        limit: Limit | None,
+        raises: bool,
     ) -> None:
         self._step, self._motion, self._ops, self._skip = step, motion, ops, skip
         self._judge, self._limit = judge, limit
+        self._raises = raises
         self._left: int | None = None
         self._summaries: Summaries | None = None
 
@@ -144,10 +154,11 @@ class _Run:
                 graph = module.graphs.get(caller)
                 if len(group) > 1 or graph is None or caller in self._skip:
                     continue
-                if self._limit is not None:
+                names = [name for name in graph.nodes if graph.nodes[name].op in self._step.ops]
+                if self._limit is not None and names:
                     before = Growth(graph, self._ops).before
                     self._left = self._limit.of(min(before.one_by_one.peak, before.at_once.peak))
-                for name in [name for name in graph.nodes if graph.nodes[name].op in self._step.ops]:
+                for name in names:
                     self._try(caller, name)
 
     def _try(self, caller: str, name: str) -> None:
@@ -193,6 +204,10 @@ class _Run:
             check_graph(graph)
         refusal = "" if self._judge is None else self._judge(motion.module, after, caller, name)
         if refusal:
+            error = ProofError(caller, name, refusal)
+            if self._raises:
+                raise error
+            motion.failures.append(error)
             motion.remarks.add(Remark("proof-refused", caller, (name,), refusal, by=by))
             return
         motion.module, self._summaries = after, None

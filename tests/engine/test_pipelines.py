@@ -166,7 +166,7 @@ import sys
 from pathlib import Path
 from tfreuse.ir.text import print_module
 from tfreuse.testing.golden import read_case, remark_lines, run_case
-for topic in ("graphs", "names", "reads", "tables"):
+for topic in ("graphs", "hoisting", "names", "reads", "tables"):
     for path in sorted((Path(sys.argv[1]) / topic).glob("*.txt")):
         result = run_case(read_case(path))
         print(print_module(result.after), remark_lines(result), [found.journal for found in result.graphs.values()])
@@ -181,3 +181,9 @@ def test_results_do_not_depend_on_the_hash_seed() -> None:
         texts.append(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
     assert texts[0] == texts[1]
     assert len(texts[0]) > 10_000
+
+
+def test_passes_that_move_work_come_first() -> None:
+    with pytest.raises(PipelineError, match="'hoist-loop-invariants' comes first"):
+        resolve_pipeline("cse,hoist-loop-invariants,dce", "exact")
+    assert len(resolve_pipeline("hoist-loop-invariants,hoist-common-branch-work,cse", "exact")) == 3

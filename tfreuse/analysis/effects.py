@@ -62,6 +62,16 @@ class Summaries:
         """Which functions have equal bodies."""
         return Fingerprints(self.module, self.ops)
 
+    @cached_property
+    def handles_are_given(self) -> bool:
+        """Whether handles that functions are given are those of variables with values.
+
+        TensorFlow 2 gives a variable its value when it makes it, or loads it. A main graph of TensorFlow 1 makes
+        handles itself, and may run before the variables are initialised.
+        """
+        main = self.module.graphs.get("")
+        return main is None or main.closed or not any(self.ops.facts(op).kind == "allocates" for op in main.by_op)
+
     def of(self, function: str) -> frozenset[Access]:
         """What calling `function` does; anything, where it is not known."""
         return self._accesses.get(function, _ANYTHING)

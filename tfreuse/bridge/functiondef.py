@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tfreuse.bridge.attrs import read_attr, read_attrs
+from tfreuse.bridge.attrs import read_attr, read_attrs, write_attr
 from tfreuse.bridge.graphdef import check_ops, write_nodes
 from tfreuse.bridge.nodes import NodeReader
 from tfreuse.errors import GraphError, UnknownOpError
@@ -63,6 +63,18 @@ def read_function(
     return graph
 
 
+def write_signature(before: Graph, after: Graph, function: Any) -> None:
+    """Add to `function`, which says `before`, the arguments and results that `after` has more, and its attributes."""
+    for name in after.arguments[len(before.arguments) :]:
+        function.signature.input_arg.add(name=name, type=after.nodes[name].attrs.value("T"))
+    for key, attr in after.attrs.items():
+        if before.attrs.get(key) != attr:
+            function.attr[key].Clear()
+            write_attr(attr, function.attr[key])
+    for label, value in after.outputs[len(before.outputs) :]:
+        function.signature.output_arg.add(name=label, type=after.nodes[value.node].attrs.value("T"))
+
+
 def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everything: bool = False) -> None:
     """Edit `function`, from which `before` was read, so that it says `after`; name and arguments stay."""
     ports = _Ports(function, ops)
@@ -79,7 +91,7 @@ def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everyth
         everything,
     )
     for label, value in after.outputs:
-        if everything or dict(before.outputs)[label] != value:
+        if everything or dict(before.outputs).get(label) != value:
             function.ret[label] = text_of(value)
     if after.control_outputs != before.control_outputs or everything:
         function.control_ret.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfreuse.bridge.functiondef import read_function, write_function
+from tfreuse.bridge.functiondef import read_function, write_function, write_signature
 from tfreuse.bridge.graphdef import read_main, write_main
 from tfreuse.bridge.nodes import NodeReader
 from tfreuse.bridge.opdefs import read_op_def, with_functions
@@ -73,11 +73,18 @@ def read_module(
 
 
 def write_module(
-    before: Module, after: Module, graph_def: Any, ops: Ops, everything: bool = False, nodes: Any = None
+    before: Module,
+    after: Module,
+    graph_def: Any,
+    ops: Ops,
+    everything: bool = False,
+    nodes: Any = None,
+    origins: Mapping[str, str] | None = None,
 ) -> None:
     """Edit `graph_def`, from which `before` was read, so that it says `after`.
 
-    With `nodes`, the main graph was read from there, and `graph_def` has no nodes yet.
+    With `nodes`, the main graph was read from there, and `graph_def` has no nodes yet. `origins` has for each new
+    function the one that it is a changed copy of; functions that these replaced go.
     """
     source = graph_def.node if nodes is None else nodes
     if MAIN not in after.graphs:
@@ -85,7 +92,31 @@ def write_module(
             graph_def.node.extend(nodes)
     elif everything or nodes is not None or after.graphs[MAIN] is not before.graphs[MAIN]:
         write_main(before.graphs[MAIN], after.graphs[MAIN], source, graph_def.node, everything)
+    _write_copies(before, after, graph_def.library, ops, origins or {})
     for function in graph_def.library.function:
         name = function.signature.name
-        if name in after.graphs and (everything or after.graphs[name] is not before.graphs[name]):
+        if (
+            name in after.graphs
+            and name in before.graphs
+            and (everything or after.graphs[name] is not before.graphs[name])
+        ):
             write_function(before.graphs[name], after.graphs[name], function, ops, everything)
+
+
+def _write_copies(before: Module, after: Module, library: Any, ops: Ops, origins: Mapping[str, str]) -> None:
+    """Add the functions that are changed copies of others, and drop those of the others that are gone."""
+    protos = {function.signature.name: function for function in library.function}
+    for name, origin in origins.items():
+        while origin in origins:
+            origin = origins[origin]
+        if name in after.graphs:
+            copy = library.function.add()
+            copy.CopyFrom(protos[origin])
+            copy.signature.name = name
+            write_signature(before.graphs[origin], after.graphs[name], copy)
+            write_function(before.graphs[origin], after.graphs[name], copy, ops)
+    gone = set(origins.values()).difference(after.graphs).intersection(before.graphs)
+    if gone:
+        left = [function for function in library.function if function.signature.name not in gone]
+        del library.function[:]
+        library.function.extend(left)

@@ -122,7 +122,7 @@ def optimize(
         raise InputError(f"{graph.name} cannot be optimised: {module.opaque[MAIN]}")
     skip = frozenset(module.graphs) - {MAIN, *body_functions(graph_def)}
     result = run_proved(module, ops, steps, skip=skip, proof=proof, max_memory_growth=max_memory_growth)
-    write_module(module, result.after, graph_def, ops)
+    write_module(module, result.after, graph_def, ops, origins=result.origins)
     result.labels[MAIN] = graph.name
     must_run = [name for _, name in result.after.graphs[MAIN].control_outputs]
     optimized = import_function(concrete_function, graph_def, must_run, gradients)

@@ -83,7 +83,7 @@ def rewrite_in_place(
             for name, protos in _bodies(graph_def, nodes)
             if name in module.graphs
         }
-        write_module(module, result.after, graph_def, ops, nodes=nodes)
+        write_module(module, result.after, graph_def, ops, nodes=nodes, origins=result.origins)
         for name, protos in _bodies(graph_def):
             add_origins(origins.get(name, {}), protos)
     return result

@@ -11,6 +11,8 @@ from tfreuse.errors import PipelineError
 from tfreuse.pipeline.passes import Pass
 
 BUILTIN = (
+    "hoist-loop-invariants",
+    "hoist-common-branch-work",
     "inline",
     "dedupe-reads",
     "cse",

@@ -57,6 +57,8 @@ class Result:
     alike: Mapping[str, Alike] = field(default_factory=dict)
     """Functions that are equal to another, as the merges of calls of them rely on."""
     library: LibraryResult = field(default_factory=LibraryResult)
+    origins: dict[str, str] = field(default_factory=dict)
+    """The functions that passes made, each with the one that it is a changed copy of."""
 
 
 Progress = Callable[[str, int, int], None]

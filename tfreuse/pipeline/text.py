@@ -9,13 +9,16 @@ from typing import Any, get_type_hints
 
 from tfreuse.errors import PipelineError
 from tfreuse.pipeline.library import LibraryPass
+from tfreuse.pipeline.motion import MotionPass
 from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
+_MOTION = "hoist-loop-invariants,hoist-common-branch-work"
+
 PRESETS: dict[str, str] = {
-    "exact": "inline,dedupe-reads,cse,dedupe-constants,dce",
+    "exact": f"{_MOTION},inline,dedupe-reads,cse,dedupe-constants,dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": "inline,dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
+    "fast": f"{_MOTION},inline,dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also
 passes that may round differently, and merges what these made equal."""
@@ -68,6 +71,10 @@ def resolve_pipeline(pipeline: str | Pipeline | None, preset: str, whole: bool =
     last = [isinstance(step, LibraryPass) for step in steps]
     if last != sorted(last):
         raise PipelineError(f"pass {steps[last.index(True)].name()!r} comes last; move the passes behind it before it")
+    first = [not isinstance(step, MotionPass) for step in steps]
+    if first != sorted(first):
+        late = steps[len(first) - 1 - first[::-1].index(False)]
+        raise PipelineError(f"pass {late.name()!r} comes first; move it before the others")
     misplaced = next((step.name() for step in steps if step.whole), None)
     if misplaced and not whole:
         raise PipelineError(f"pass {misplaced!r} is for SavedModels; leave it out here")

@@ -23,7 +23,14 @@ class Entry:
 _ENTRIES = (
     Entry("merged", PASSED, "Nodes that compute the same thing were merged into one."),
     Entry("inlined", PASSED, "A call gave way to the body of its function, because other calls hold equal work."),
+    Entry("hoisted", PASSED, "Work of a loop's body, or of all branches, was moved in front of the loop or branch."),
     Entry("order-restored", PASSED, "A control edge was added so that a write still waits for a read."),
+    Entry(
+        "not-hoisted",
+        MISSED,
+        "Work that is the same in every iteration, or in all branches, stays where it is.",
+        "Compute it before the loop or branch and use the value there, if that is what is meant.",
+    ),
     Entry(
         "different-variables",
         MISSED,

@@ -66,7 +66,7 @@ def with_bodies(module: Module, ops: Ops, func_graph: Any, in_place: bool = True
         found = _gradients(graph, known.get(name))
         gradients.update(found)
         if name in known:
-            graph = replace(graph, shapes=_shapes_of(known[name]))
+            graph = replace(graph, shapes=shapes_of(known[name]))
         if in_place and not _HOLDERS.isdisjoint(graph.by_op):
             graph = replace(graph, attrs=graph.attrs.updated(_DIFFERENTIATED))
         if None in found.values():
@@ -112,7 +112,9 @@ def _gradients(graph: Graph, func_graph: Any) -> dict[str, Any]:
     return found
 
 
-def _shapes_of(func_graph: Any) -> Callable[[Value], Shape]:
+def shapes_of(func_graph: Any) -> Callable[[Value], Shape]:
+    """Static shapes as the operations of a `FuncGraph` have them."""
+
     def shape_of(value: Value) -> Shape:
         try:
             shape = func_graph.get_operation_by_name(value.node).outputs[value.port].shape

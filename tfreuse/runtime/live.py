@@ -16,8 +16,11 @@ from tfreuse.ir.order import topological
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.runtime.called import may_be_held, with_bodies
+from tfreuse.runtime.live_loops import widen_loop, with_loops
 from tfreuse.runtime.new_ops import create_op
 from tfreuse.validate.proved import run_proved
+
+Bodies = Mapping[str, tuple[Graph, Graph]]
 
 
 class LiveGraph:
@@ -46,11 +49,13 @@ class LiveGraph:
         inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
         module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
-        module, self._gradients = with_bodies(module, ops, self.graph)
+        module, self._gradients = with_bodies(with_loops(module, self.graph), ops, self.graph)
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
-    def apply(self, before: Graph, after: Graph, effects: Effects) -> None:
+    def apply(self, before: Graph, after: Graph, effects: Effects, bodies: Bodies | None = None) -> None:
         """Rewire the operations that `after` changed, and make those that are new; undone whole if an edit fails.
+
+        `bodies` has for new bodies of loops the body before and after. Loops change last, when nothing else can fail.
 
         A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it. That does
         not go for calls where nothing can hold one, because they may be expensive. What was made before an edit failed
@@ -74,13 +79,14 @@ class LiveGraph:
                 if old is None or name in replaced or (new is old and replaced.isdisjoint(new.controls)):
                     continue
                 op = self._find(name)
-                self._move_inputs(op, old.inputs, new.inputs, undo)
+                self._move_inputs(op, old.inputs, new.inputs[: len(old.inputs)], undo)
                 controls = new.controls
                 if effects.kind(old) == EFFECT:
                     controls |= old.controls - idle
                 if controls != old.controls or not replaced.isdisjoint(controls):
                     undo.append(self._control_setter(op, list(op.control_inputs)))
                     self._control_setter(op, [self._find(c) for c in sorted(controls)])()
+            self._widen_loops(before, after, bodies or {})
         except Exception:  # raised again once the edits are undone
             for step in reversed(undo):
                 step()
@@ -97,6 +103,13 @@ class LiveGraph:
         op = self._created[node.name] = create_op(self.graph, node, inputs, controls)
         if node.op in CALLS:
             op._gradient_function = self._gradients.get(node.attrs.functions[0].name)
+
+    def _widen_loops(self, before: Graph, after: Graph, bodies: Bodies) -> None:
+        for name, new in after.nodes.items():
+            old = before.nodes.get(name)
+            if old is not None and len(new.inputs) > len(old.inputs):
+                tensors = [self._find(v.node).outputs[v.port] for v in new.inputs[len(old.inputs) :]]
+                widen_loop(self._find(name), tensors, *bodies[new.attrs.value("body").name])
 
     def _move_inputs(
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
@@ -194,5 +207,7 @@ def rewire(
     result.labels[MAIN] = live.graph.name
     found = result.graphs[MAIN]
     if found.after is not found.before:
-        live.apply(found.before, found.after, Effects(found.before, Summaries(module, ops)))
+        after = result.after.graphs
+        bodies = {new: (module.graphs[old], after[new]) for new, old in result.origins.items()}
+        live.apply(found.before, found.after, Effects(found.before, Summaries(module, ops)), bodies)
     return result

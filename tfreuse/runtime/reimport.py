@@ -96,7 +96,7 @@ def _carry(old: Any, new: Any, gradients: Mapping[str, Any]) -> None:
             continue
         if source._gradient_function is not None:
             op._gradient_function = source._gradient_function
-        for before, after in zip(source.outputs, op.outputs, strict=True):
+        for before, after in zip(source.outputs, op.outputs, strict=False):  # a loop may have got more
             after.set_shape(before.shape)
             if before.dtype.name in ("resource", "variant"):
                 copy_handle_data(before, after)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Module
 from tfreuse.ops.registry import Ops
+from tfreuse.pipeline.allowance import parse_limit
 from tfreuse.pipeline.library import Library, LibraryResult
 from tfreuse.pipeline.library_run import note_in_graphs, run_library
+from tfreuse.pipeline.motion import Motion, run_motion
 from tfreuse.pipeline.passes import Lemma
 from tfreuse.pipeline.run import GraphResult, Progress, Result, run_pipeline
 from tfreuse.pipeline.sharing import SELECTION
@@ -19,6 +22,7 @@ from tfreuse.remarks.catalogue import PASSED
 from tfreuse.remarks.remark import Remark
 from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.libraries import prove_library
+from tfreuse.validate.motion import refuse_move
 from tfreuse.validate.touches import Touches
 from tfreuse.validate.translation import Refusal, Witness, prove
 
@@ -46,12 +50,23 @@ def run_proved(
     Raises:
         ProofError: for a rewrite that is not proved, with `raise_failures`; else that graph is rolled back.
     """
-    result = run_pipeline(
+    motion = run_motion(
         module,
         ops,
         pipeline,
-        progress=progress,
         skip=skip,
+        judge=partial(refuse_move, ops=ops) if proof else None,
+        outside=() if library is None else library.public.keys() | library.pinned,
+        limit=parse_limit(max_memory_growth),
+        raise_failures=raise_failures,
+        time_limit=time_limit,
+    )
+    result = run_pipeline(
+        motion.module,
+        ops,
+        pipeline,
+        progress=progress,
+        skip=skip.union(new for new, old in motion.origins.items() if old in skip),
         raise_failures=raise_failures,
         time_limit=time_limit,
         max_memory_growth=max_memory_growth,
@@ -64,7 +79,25 @@ def run_proved(
         if proof and result.after is not proved:
             _check_library(result, proved, library, raise_failures)
         note_in_graphs(result)
+    _note_motion(result, module, motion)
     return result
+
+
+def _note_motion(result: Result, before: Module, motion: Motion) -> None:
+    """Bring `result` in line with what was done before its pipeline ran: it is the result for `before`."""
+    result.before, result.origins = before, motion.origins
+    result.remarks.items = {**motion.remarks.items, **result.remarks.items}
+    result.failures[:0] = motion.failures
+    for name, seconds in motion.seconds.items():
+        result.seconds[name] = result.seconds.get(name, 0.0) + seconds
+    for name, found in result.graphs.items():
+        origin = name
+        while origin in motion.origins:
+            origin = motion.origins[origin]
+        if motion.module.graphs[name] is not before.graphs.get(name):
+            found.before = before.graphs[origin]
+            found.journal[:0] = motion.journal.get(name, [])
+            found.added = {**motion.added.get(name, {}), **found.added}
 
 
 def check_result(result: Result, raise_failures: bool = False) -> None:

@@ -1,0 +1,254 @@
+"""Passes that move work between functions, which run before the passes over single graphs.
+
+Each such pass looks at the loops or branches of one graph after the other, called functions first, so that what leaves
+an inner loop can leave the outer one as well. A move changes a caller and makes new functions; it is judged (proved)
+on its own as soon as it is made, and one that is refused is not made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from tfreuse.analysis.analyses import Analyses
+from tfreuse.analysis.clobber import overwriters
+from tfreuse.analysis.effects import EFFECT, READ, Summaries
+from tfreuse.analysis.growth import Growth
+from tfreuse.analysis.inlinable import STAYS
+from tfreuse.analysis.movable import Call, Movable
+from tfreuse.errors import ProofError
+from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.order import check_graph
+from tfreuse.ir.view import callees_first
+from tfreuse.ops.registry import Ops
+from tfreuse.pipeline.allowance import Limit
+from tfreuse.pipeline.lifting import ORIGINAL, Lifted, Worth, lift
+from tfreuse.pipeline.limit import OutOfTime, within
+from tfreuse.pipeline.passes import Context, Pass
+from tfreuse.pipeline.rewriter import Edit, Rewriter
+from tfreuse.remarks.remark import Remark, Remarks
+
+Judge = Callable[[Module, Module, str, str], str]
+"""Asked of the module before and after one move, the caller and the loop or branch: why it is refused, or nothing."""
+
+
+@dataclass(frozen=True)
+class MotionPass(Pass):
+    """Base of the passes that move work out of functions; such passes come first in a pipeline.
+
+    Options: what lies behind a value that moves is at least `multiply_adds` for each byte of the value, or takes at
+    least `least_bytes` in results, and four times as many as the value.
+    """
+
+    multiply_adds: float = 0.5
+    least_bytes: int = 65536
+
+    preserves: ClassVar[frozenset[str]] = frozenset({"order", "congruence"})
+    scope: ClassVar[str] = ""
+    """What the names of moved nodes have behind that of the call."""
+    ops: ClassVar[frozenset[str]] = frozenset()
+
+    def run(self, context: Context, rewriter: Rewriter) -> None:
+        """Nothing to do in one graph."""
+
+    def functions(self, node: Node) -> tuple[list[str], list[str]]:
+        """The functions in which work is looked for, and those that run beside them."""
+        raise NotImplementedError  # each pass answers
+
+
+@dataclass
+class Motion:
+    """What passes of this kind made of a module.
+
+    `origins` leads from a new function to the one that it was made from; `journal` and `added` are by caller.
+    """
+
+    module: Module
+    origins: dict[str, str] = field(default_factory=dict)
+    journal: dict[str, list[Edit]] = field(default_factory=dict)
+    added: dict[str, dict[str, Node]] = field(default_factory=dict)
+    remarks: Remarks = field(default_factory=Remarks)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failures: list[BaseException] = field(default_factory=list)
+
+
+def run_motion(
+    module: Module,
+    ops: Ops,
+    pipeline: Sequence[Pass],
+    *,
+    skip: Collection[str] = (),
+    judge: Judge | None = None,
+    outside: Collection[str] = (),
+    limit: Limit | None = None,
+    raise_failures: bool = False,
+    time_limit: float | None = None,
+) -> Motion:
+    """Run the passes of `pipeline` that move work, over the graphs that are not in `skip`.
+
+    `outside` are functions that something beside the module names; of the others, those that no node names any more
+    go. With a `limit`, what moves out of a graph's calls may take no more bytes than that.
+
+    Raises:
+        whatever a pass or `judge` raises, with `raise_failures`; else the pass's moves are undone.
+    """
+    found = Motion(module)
+    for step in pipeline:
+        if not isinstance(step, MotionPass):
+            continue
+        trial = replace(
+            found,
+            origins={**found.origins},
+            journal={**found.journal},
+            added={**found.added},
+            remarks=Remarks({**found.remarks.items}),
+            failures=[*found.failures],
+        )
+        started = time.perf_counter()
+        try:
+            within(time_limit, _Run(step, trial, ops, frozenset(skip), judge, limit, raise_failures).all)
+            found = trial
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as for other passes: whatever it raises must not cost the model
+            if raise_failures:
+                raise
+            late = isinstance(error, OutOfTime)
+            detail = f"not done within {time_limit} s" if late else f"{type(error).__name__}: {error}"
+            found.failures.append(error)
+            found.remarks.add(Remark("time-limit" if late else "pass-failed", "", (), detail, by=step.name()))
+        found.seconds[step.name()] = time.perf_counter() - started
+    if found.origins:
+        found.module = _without_leftovers(found, outside)
+    return found
+
+
+class _Run:
+    """One pass on its way through a module."""
+
+    def __init__(
+        self,
+        step: MotionPass,
+        motion: Motion,
+        ops: Ops,
+        skip: frozenset[str],
+        judge: Judge | None,
+        limit: Limit | None,
+        raises: bool,
+    ) -> None:
+        self._step, self._motion, self._ops, self._skip = step, motion, ops, skip
+        self._judge, self._limit = judge, limit
+        self._raises = raises
+        self._left: int | None = None
+        self._summaries: Summaries | None = None
+
+    def all(self) -> None:
+        """Look at every loop or branch of every graph."""
+        module = self._motion.module
+        if not any(self._step.ops & graph.by_op.keys() for graph in module.graphs.values()):
+            return
+        for group in callees_first(module):
+            for caller in group:
+                graph = module.graphs.get(caller)
+                if len(group) > 1 or graph is None or caller in self._skip:
+                    continue
+                names = [name for name in graph.nodes if graph.nodes[name].op in self._step.ops]
+                if self._limit is not None and names:
+                    before = Growth(graph, self._ops).before
+                    self._left = self._limit.of(min(before.one_by_one.peak, before.at_once.peak))
+                for name in names:
+                    self._try(caller, name)
+
+    def _try(self, caller: str, name: str) -> None:
+        """Move what can be moved out of one call, and pays."""
+        motion, step = self._motion, self._step
+        if self._summaries is None:
+            self._summaries = Summaries(motion.module, self._ops)
+        graph = motion.module.graphs[caller]
+        analyses = Analyses(graph, self._summaries)
+        call = self._call(graph, name)
+        stays = graph.nodes[name].attrs.value(STAYS)
+        if call is None and stays:
+            motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
+        if call is None or analyses.effects.has_frames or name in graph.frozen.union(graph.arguments):
+            return
+        if any(analyses.kinds[control] not in (EFFECT, READ) for control in call.node.controls):
+            return  # it may be held back, by a recomputation say, and what moves would not be
+        if any(overwriters(g, self._ops, self._summaries.overwriting) for g in (graph, *call.functions, *call.others)):
+            return
+        movable = Movable(call, self._summaries, analyses)
+        worth = Worth(movable, self._ops, step.multiply_adds, step.least_bytes)
+        outputs = worth.chosen() if movable.terms else []
+        for node, reason in self._refusals(movable, worth):
+            motion.remarks.add(Remark("not-hoisted", caller, (name,), f"{node}: {reason}", by=step.name()))
+        if outputs and stays:
+            motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
+        if not outputs or stays:
+            return
+        size = [worth.costs[number].bytes for number, _ in outputs]
+        if self._left is not None and (None in size or sum(count or 0 for count in size) > self._left):
+            detail = f"{sum(count or 0 for count in size)} bytes would be kept, {self._left} are allowed"
+            motion.remarks.add(Remark("memory-growth", caller, (name,), detail, by=step.name()))
+            return
+        taken = {*motion.module.graphs, *motion.module.opaque}
+        self._take(caller, name, lift(movable, outputs, analyses.kinds, taken, self._ops, step.scope))
+        self._left = None if self._left is None else self._left - sum(count or 0 for count in size)
+
+    def _take(self, caller: str, name: str, lifted: Lifted) -> None:
+        """Keep a move, if it is judged to be right."""
+        motion, by = self._motion, self._step.name()
+        after = replace(motion.module, graphs={**motion.module.graphs, caller: lifted.caller, **lifted.functions})
+        for graph in (lifted.caller, *lifted.functions.values()):
+            check_graph(graph)
+        refusal = "" if self._judge is None else self._judge(motion.module, after, caller, name)
+        if refusal:
+            error = ProofError(caller, name, refusal)
+            if self._raises:
+                raise error
+            motion.failures.append(error)
+            motion.remarks.add(Remark("proof-refused", caller, (name,), refusal, by=by))
+            return
+        motion.module, self._summaries = after, None
+        motion.origins.update(lifted.origins)
+        journal = [Edit("hoist", node, name, by) for node in lifted.added]
+        motion.journal[caller] = [*motion.journal.get(caller, ()), *journal]
+        motion.added[caller] = {**motion.added.get(caller, {}), **lifted.added}
+        motion.remarks.add(Remark("hoisted", caller, tuple(lifted.added), f"out of {name}", by=by))
+
+    def _call(self, graph: Graph, name: str) -> Call | None:
+        """The call with its functions, if all are known."""
+        node, graphs = graph.nodes[name], (self._motion.module.graphs)
+        inside, beside = self._step.functions(node)
+        if not inside or any(function not in graphs for function in [*inside, *beside]):
+            return None
+        schema, is_loop = self._ops.schema(node.op), bool(beside)
+        if schema is None or node.attrs.value(ORIGINAL, len(node.inputs)) != len(node.inputs):
+            return None
+        first = next((schema.input_ranges(node.attrs)[arg.name][0] for arg in schema.inputs if arg.type_list_attr), 0)
+        functions, others = [tuple(graphs[function] for function in names) for names in (inside, beside)]
+        if any(len(function.arguments) != len(node.inputs) - first for function in (*functions, *others)):
+            return None
+        return Call(graph, name, functions, others, first, is_loop)
+
+    def _refusals(self, movable: Movable, worth: Worth) -> Iterator[tuple[str, str]]:
+        """What stays although nothing in it changes, and why."""
+        for number, reason in sorted(worth.refused.items()):
+            yield movable.terms[number].node.name, reason
+        for stays in movable.stays:
+            yield from stays.items()
+
+
+def _without_leftovers(motion: Motion, outside: Collection[str]) -> Module:
+    """The module without functions that new ones were made from, and that nothing names any more."""
+    graphs = dict(motion.module.graphs)
+    candidates = set(motion.origins.values()).difference(outside)
+    while True:
+        named = {f.name for graph in graphs.values() for node in graph.naming for f in node.attrs.functions}
+        named |= {op for graph in graphs.values() for op in graph.by_op}
+        idle = candidates & (graphs.keys() - named)
+        if not idle or motion.module.opaque:
+            return replace(motion.module, graphs=graphs)
+        for name in idle:
+            del graphs[name]

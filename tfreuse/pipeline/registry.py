@@ -16,6 +16,7 @@ BUILTIN = (
     "cse",
     "dedupe-constants",
     "share-overlap",
+    "factor-gradients",
     "dce",
     "drop-orphans",
     "strip-shapes",

@@ -15,7 +15,7 @@ from tfreuse.pipeline.registry import find_pass
 PRESETS: dict[str, str] = {
     "exact": "dedupe-reads,cse,dedupe-constants,dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
+    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,factor-gradients,cse,dedupe-constants,dce",
     "inline": "inline,dedupe-reads,cse,dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also

@@ -40,6 +40,7 @@ SAMPLES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         ([IMAGE, IMAGE], {}),
     ),
     **dict.fromkeys(("SoftplusGrad", "SoftsignGrad"), ([IMAGE, IMAGE], {})),
+    **dict.fromkeys(("ReciprocalGrad", "RsqrtGrad", "SqrtGrad"), ([np.full(IMAGE, 2.0, np.float32), IMAGE], {})),
     "Cast": ([IMAGE], {"DstT": tf.float64}),
     "ExpandDims": ([MATRIX, 1], {}),
     "Neg": ([IMAGE], {}),

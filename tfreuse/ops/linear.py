@@ -49,7 +49,7 @@ LINEAR: Mapping[str, tuple[Linear, ...]] = {
     **dict.fromkeys(("BatchMatMul", "BatchMatMulV2"), (_FIRST, _SECOND)),
     # What is between two layers. Most are elementwise in the gradient and the value that it belongs to.
     **_rows(0, "EluGrad", "LeakyReluGrad", "Relu6Grad", "ReluGrad", "SeluGrad", "SoftplusGrad", "SoftsignGrad"),
-    **_rows(1, "SigmoidGrad", "TanhGrad"),
+    **_rows(1, "ReciprocalGrad", "RsqrtGrad", "SigmoidGrad", "SqrtGrad", "TanhGrad"),
     **_rows(0, "Cast", "ExpandDims", "Neg", "Pad", "Tile", "Transpose"),
     **_rows(0, "RealDiv", "Reshape", "Squeeze", pinned=False),
     **_rows(1, "AvgPool3DGrad", "AvgPoolGrad", pinned=False),
@@ -75,7 +75,8 @@ _LIKE = {
     **dict.fromkeys(("AddN", "BiasAdd", "FusedBatchNormV3", "Identity", "LogSoftmax", "Softmax"), 0),
     **dict.fromkeys(("EluGrad", "LeakyReluGrad", "Relu6Grad", "ReluGrad", "SeluGrad"), 1),
     **dict.fromkeys(("FusedBatchNormGradV3", "SoftplusGrad", "SoftsignGrad"), 1),
-    **dict.fromkeys(("MaxPool3DGrad", "MaxPoolGrad", "SigmoidGrad", "TanhGrad"), 0),
+    **dict.fromkeys(("MaxPool3DGrad", "MaxPoolGrad", "ReciprocalGrad", "RsqrtGrad"), 0),
+    **dict.fromkeys(("SigmoidGrad", "SqrtGrad", "TanhGrad"), 0),
 }
 """An operand that has the shape of the first output."""
 _SIZED = frozenset(

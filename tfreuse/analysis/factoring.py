@@ -91,7 +91,10 @@ class Factoring:
         if lumps:
             return False
         factors = [factor for key in self._sums for factor in self._factors_of(key)]
-        needed = self._used_elsewhere(factors) or _in_two_groups(factors)
+        needed = self._used_elsewhere(factors)
+        if not needed:
+            for names in _without_saving(factors):
+                needed |= names
         if not needed:
             for factor in self._without_gain():
                 needed.update(factor.members)
@@ -159,9 +162,19 @@ class Factoring:
         return found
 
     def _shared(self, factor: Factor) -> list[str]:
-        """The nodes of the operands that the members have in common."""
-        inputs = self._nodes[factor.members[0]].inputs
-        return [source for place, (source, _) in enumerate(inputs) if place != factor.law.operand]
+        """The nodes of the operands that the members have in common, or what those that are held back come from."""
+        found: list[str] = []
+        for place, (source, _) in enumerate(self._nodes[factor.members[0]].inputs):
+            if place != factor.law.operand:
+                again = self.is_made_again(factor, place)
+                found += [value.node for value in self._nodes[source].inputs] if again else [source]
+        return found
+
+    def is_made_again(self, factor: Factor, place: int) -> bool:
+        """Whether the members' operands are equal but for what each of them waits for, so that a new one is needed."""
+        return len({self._nodes[name].inputs[place].node for name in factor.members}) > 1 and any(
+            self._linear.is_held_back(self._nodes[name].inputs[place].node) for name in factor.members
+        )
 
     def _factors_of(self, key: Key) -> list[Factor]:
         return [piece for piece in self._sums[key] if isinstance(piece, Factor)]
@@ -182,15 +195,19 @@ class Factoring:
         return [f for f in factors if not (f.op in HEAVY or gives[f.inner] or f.inner in needed)]
 
 
-def _in_two_groups(factors: Iterable[Factor]) -> set[str]:
-    """Ops that would be merged with some in one sum and with others in another: then as many might run as before.
+def _without_saving(factors: Iterable[Factor]) -> list[set[str]]:
+    """Ops that would be merged with some in one sum and with others in another, in so many that no fewer would run.
 
-    Two outputs of one op are parts of two sums, but of the same ops.
+    Of three backward passes, one of which two losses share, two may remain. Two outputs of one op are parts of two
+    sums, but of the same ops.
     """
-    only: dict[str, Factor] = {}
-    needed: set[str] = set()
+    names: dict[str, set[str]] = {}
+    groups: dict[str, set[tuple[str, ...]]] = {}
+    first: dict[str, str] = {}
     for factor in factors:
-        for member in factor.members:
-            if only.setdefault(member, factor).members != factor.members:
-                needed.update(factor.members, only[member].members)
-    return needed
+        joined = {first[member] for member in factor.members if member in first}
+        into = min(joined, default=factor.members[0])
+        names.setdefault(into, set()).update(factor.members, *(names.pop(other) for other in joined - {into}))
+        groups.setdefault(into, set()).update({factor.members}, *(groups.pop(other) for other in joined - {into}))
+        first.update(dict.fromkeys(names[into] if len(joined) > 1 else factor.members, into))
+    return [found for into, found in names.items() if len(groups[into]) >= len(found)]

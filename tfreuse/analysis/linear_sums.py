@@ -11,6 +11,7 @@ from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import PURE, READ
 from tfreuse.analysis.shapes import stated_shapes
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
+from tfreuse.ops.elements import BINARY
 from tfreuse.ops.linear import LINEAR, SUMS, Extents, Linear, is_float
 
 Key = tuple[Value, ...]
@@ -157,22 +158,36 @@ class LinearSums:
         found: list[tuple[Linear, _Way]] = []
         for law in LINEAR.get(node.op, ()) if self._is_open(node._replace(controls=NO_CONTROLS)) else ():
             if value.port < law.ports:
-                others = [self._value_number(v) for place, v in enumerate(node.inputs) if place != law.operand]
+                others = [self._shared_number(v) for place, v in enumerate(node.inputs) if place != law.operand]
                 found.append((law, (self._level[node.name], self._meaning(node), value.port, law, *others)))
         return found
 
     def _is_open(self, node: Node) -> bool:
-        """Whether a node may be looked into: a function of floats, its operands alone, and no more than that."""
-        return (
-            self._kinds[node.name] == PURE
-            and not node.controls
-            and node.name not in self._alone
-            and node.name not in self._added
-            and is_float(node)
-        )
+        """Whether a node may be looked into: a function of floats, its operands, and no more than that."""
+        return not node.controls and is_float(node) and self._is_own(node)
+
+    def _is_own(self, node: Node) -> bool:
+        return self._kinds[node.name] == PURE and node.name not in self._alone and node.name not in self._added
 
     def _value_number(self, value: Value) -> int:
         return self._number[value.node] + value.port
+
+    def is_held_back(self, name: str) -> bool:
+        """Whether a node is computed elementwise from values that are there long before, and waits for the gradient.
+
+        TensorFlow writes `2 * gradient * (x - y)`, the gradient of a squared difference, in this way.
+        """
+        node = self._nodes[name]
+        if not node.controls or any(self._kinds[control] != PURE for control in node.controls):
+            return False
+        return (node.op == "Const" or node.op in BINARY) and self._is_own(node)
+
+    def _shared_number(self, value: Value) -> object:
+        """The number of a value; equal ones that wait for two things have one."""
+        if not self.is_held_back(value.node):
+            return self._value_number(value)
+        node = self._nodes[value.node]
+        return (self._meaning(node), *(self._value_number(operand) for operand in node.inputs))
 
     def _roots(self) -> set[str]:
         """What must be there: what the outside knows, whatever has an effect, and, where nothing says what is wanted,

@@ -82,6 +82,9 @@ class FactoredSums:
         if shared not in self._factors:
             last = self._last(factor.members)
             inputs = list(like.inputs)
+            for place in range(len(inputs)):
+                if place != factor.law.operand and self._plan.is_made_again(factor, place):
+                    inputs[place] = self._made_again(factor, place)
             inputs[factor.law.operand] = self._values[factor.inner]
             attrs = like.attrs.updated({"_output_shapes": None, "_class": None})
             name = self._rewriter.fresh_name(f"{last.name}/of_sum")
@@ -89,6 +92,19 @@ class FactoredSums:
             self._rewriter.add(node, last.name, tuple(Value(member) for member in factor.members))
             self._factors[shared] = name
         return Value(self._factors[shared], factor.port)
+
+    def _made_again(self, factor: Factor, place: int) -> Value:
+        """An operand that each member held back until its own gradient was there: one that waits for their sum."""
+        last = self._last(self._rewriter.graph.nodes[name].inputs[place].node for name in factor.members)
+        awaited = self._values[factor.inner].node
+        key = (last.op, last.attrs, last.inputs, last.device, awaited)
+        if key not in self._factors:
+            name = self._rewriter.fresh_name(f"{last.name}/again")
+            attrs = last.attrs.updated({"_output_shapes": None, "_class": None})
+            controls = frozenset([awaited]) & self._rewriter.added.keys()
+            self._rewriter.add(Node(name, last.op, last.inputs, controls, attrs, last.device), last.name)
+            self._factors[key] = name
+        return Value(self._factors[key])
 
     def _last(self, names: Iterable[str]) -> Node:
         return self._rewriter.graph.nodes[max(names, key=self._plan.place.__getitem__)]

@@ -60,7 +60,7 @@ MEMBERS: dict[type, list[str]] = {
         "stacks",
         "whole",
     ],
-    Context: ["analyses", "by", "following", "graph", "ops", "orphans", "remark", "remarks"],
+    Context: ["added", "analyses", "by", "following", "graph", "ops", "orphans", "remark", "remarks"],
     Remark: ["by", "detail", "field", "function", "id", "kind", "nodes", "to_dict", "windows"],
 }
 

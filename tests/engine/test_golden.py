@@ -27,8 +27,8 @@ def load(name: str) -> Case:
 
 def is_interpreted(case: Case) -> bool:
     """Whether the interpreter knows all that the main graph holds; it knows no law by which a window is another's part
-    (tests/validate/test_selections.py is about those)."""
-    if "share-overlap" in case.pipeline and case.after is not None:
+    or a sum another's operand (tests/validate/test_selections.py and test_sums.py are about those)."""
+    if ("share-overlap" in case.pipeline or "factor-gradients" in case.pipeline) and case.after is not None:
         return False
     try:
         expand(case.before, "", {name: name for name in handles(case)})

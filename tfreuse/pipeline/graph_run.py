@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
-from tfreuse.ir.graph import Graph, Node
+from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import check_graph
 from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Edit, Rewriter
@@ -27,6 +27,8 @@ class GraphRun:
         """Reads that were found equal to another and stay, on which merges of what uses them rely."""
         self.added: dict[str, Node] = {}
         """The nodes that passes added, as they were then; later passes may have merged some away."""
+        self.sums: dict[str, tuple[Value, ...]] = {}
+        """Of what some of these are the sums."""
         self._analyses = Analyses(graph, summaries)
         self._analyses.too_large = too_large or {}
         self._pending: Rewriter | None = None
@@ -43,7 +45,8 @@ class GraphRun:
             self.settle()
         rewriter = Rewriter(self.graph, step.name(), self._pending)
         ops, orphans = self._analyses.summaries.ops, self._orphans.keys()
-        step.run(Context(self.graph, self._analyses, ops, remarks, step.name(), orphans, following), rewriter)
+        context = Context(self.graph, self._analyses, ops, remarks, step.name(), orphans, following, self.added.keys())
+        step.run(context, rewriter)
         gone = {edit.node for edit in rewriter.journal if edit.kind not in ("order", "add")}
         if step.stacks:
             self._pending = rewriter
@@ -76,6 +79,7 @@ class GraphRun:
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal
         self.added.update(rewriter.added)
+        self.sums.update(rewriter.sums)
         nodes = rewriter.graph.nodes
         merged = [
             nodes.get(edit.node) or self.added[edit.node]

@@ -29,7 +29,8 @@ The proof asks it again, of the graph as it was before the pipeline."""
 class Context:
     """What a pass may ask: the graph, its analyses, the op tables; and where it leaves its remarks.
 
-    `orphans` are the operands of nodes that earlier passes merged; `following` are the passes that come next.
+    `orphans` are the operands of nodes that earlier passes merged; `following` are the passes that come next; `added`
+    names nodes that passes added.
     """
 
     graph: Graph
@@ -39,6 +40,7 @@ class Context:
     by: str
     orphans: Collection[str] = ()
     following: tuple[Pass, ...] = ()
+    added: Collection[str] = ()
 
     def remark(self, id: str, nodes: Iterable[str], detail: str = "", field: str = "") -> Remark:
         """A remark of this pass about nodes of this graph."""

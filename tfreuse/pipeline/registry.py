@@ -18,6 +18,7 @@ BUILTIN = (
     "cse",
     "dedupe-constants",
     "share-overlap",
+    "factor-gradients",
     "dce",
     "drop-orphans",
     "strip-shapes",

@@ -30,7 +30,8 @@ class Edit(NamedTuple):
 class Rewriter:
     """Collects edits of one graph and carries them out in one sweep, with those of an `earlier` one on that graph.
 
-    `journal` holds its own edits only; `forward` leads from every duplicate merged so far to its survivor.
+    `journal` holds its own edits only; `forward` leads from every duplicate merged so far to its survivor. `sums` has
+    for new nodes that are sums of others what these are (see `add`).
     """
 
     def __init__(self, graph: Graph, by: str, earlier: Rewriter | None = None) -> None:
@@ -39,6 +40,7 @@ class Rewriter:
         self._fixed = graph.frozen.union(graph.arguments)
         self._earlier = earlier
         self.journal: list[Edit] = []
+        self.sums: dict[str, tuple[Value, ...]] = {}
         self.forward: dict[str, str] = dict(earlier.forward) if earlier else {}
         self._aliases: dict[str, Node] = dict(earlier._aliases) if earlier else {}
         self._removed: set[str] = set(earlier._removed) if earlier else set()
@@ -54,10 +56,11 @@ class Rewriter:
         """The new nodes by name, as they were handed over, and what stands in the place of calls that gave way."""
         return {name: node for name, (node, _) in self._added.items()} | self._ends
 
-    def add(self, node: Node, before: str) -> None:
+    def add(self, node: Node, before: str, sum_of: tuple[Value, ...] = ()) -> None:
         """Add a node of a new name. In the list of nodes it stands in front of `before`, behind those added there.
 
-        It may use nodes of the graph and nodes added earlier; other nodes may be merged into it.
+        It may use nodes of the graph and nodes added earlier; other nodes may be merged into it. `sum_of` says for the
+        proof that output p of it is the sum of these values, each moved on by p outputs.
 
         Raises:
             GraphError: if the name is taken, or a node that it names does not exist.
@@ -68,6 +71,8 @@ class Rewriter:
             raise GraphError(f"cannot add {node.name!r} before {before!r}: there is no such node")
         self._require(*[source for source, _ in node.inputs], *sorted(node.controls))
         self._added[node.name] = (node, before)
+        if sum_of:
+            self.sums[node.name] = sum_of
         self.journal.append(Edit("add", node.name, "", self._by))
 
     def fresh_name(self, wanted: str) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from tfreuse.analysis.apart import HELD
 from tfreuse.analysis.effects import Summaries
 from tfreuse.analysis.fingerprint import Alike
-from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import check_graph
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.allowance import Allowance, Limit, parse_limit
@@ -24,14 +24,15 @@ from tfreuse.remarks.remark import Remark, Remarks
 
 @dataclass
 class GraphResult:
-    """One graph before and after, the edits in between, reads that stay and equal another (by name), and the nodes
-    that passes added, as they were then."""
+    """One graph before and after, the edits in between, reads that stay and equal another (by name), the nodes that
+    passes added, as they were then, and what some of these are the sums of."""
 
     before: Graph
     after: Graph
     journal: list[Edit]
     equal: dict[str, str] = field(default_factory=dict)
     added: dict[str, Node] = field(default_factory=dict)
+    sums: dict[str, tuple[Value, ...]] = field(default_factory=dict)
 
     @property
     def named(self) -> Graph:
@@ -189,7 +190,7 @@ def _run_graph(
     except Exception as error:  # noqa: BLE001  # edits without sense may fail in any way
         failed(error, "the pipeline")
         return untouched
-    return GraphResult(graph, run.graph, run.journal, run.equal, run.added)
+    return GraphResult(graph, run.graph, run.journal, run.equal, run.added, run.sums)
 
 
 def _is_about(remark: Remark, graph: Graph, released: frozenset[str]) -> bool:

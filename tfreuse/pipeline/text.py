@@ -14,11 +14,12 @@ from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
 _MOTION = "hoist-loop-invariants,hoist-common-branch-work"
+_MERGES = "cse,dedupe-constants"
 
 PRESETS: dict[str, str] = {
-    "exact": f"{_MOTION},inline,dedupe-reads,cse,dedupe-constants,dce",
+    "exact": f"{_MOTION},inline,dedupe-reads,{_MERGES},dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": f"{_MOTION},inline,dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
+    "fast": f"{_MOTION},inline,dedupe-reads,{_MERGES},share-overlap,factor-gradients,{_MERGES},dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also
 passes that may round differently, and merges what these made equal."""

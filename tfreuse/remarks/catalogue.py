@@ -24,6 +24,7 @@ _ENTRIES = (
     Entry("merged", PASSED, "Nodes that compute the same thing were merged into one."),
     Entry("inlined", PASSED, "A call gave way to the body of its function, because other calls hold equal work."),
     Entry("hoisted", PASSED, "Work of a loop's body, or of all branches, was moved in front of the loop or branch."),
+    Entry("gradient-factored", PASSED, "A sum of gradients that share an operand became one gradient of the sum."),
     Entry("order-restored", PASSED, "A control edge was added so that a write still waits for a read."),
     Entry(
         "not-hoisted",
@@ -234,6 +235,40 @@ _ENTRIES = (
         MISSED,
         "A loop's body works on a window that moves from step to step; nothing of it is moved out of the loop.",
         "Write the windows without a loop (tf.signal.frame, slices in a Python loop) where their number is fixed.",
+    ),
+    Entry(
+        "gradient-used-elsewhere",
+        MISSED,
+        "Gradients that share an operand are added up, and some of them, or what they come from, are used for more.",
+        "Nothing to do where each is wanted by itself (per-example or per-loss gradients).",
+    ),
+    Entry(
+        "gradient-unknown-shape",
+        MISSED,
+        "Gradients that share an operand are added up, and their other operands may have two shapes.",
+        "Give the sizes in question (input_signature, tf.ensure_shape).",
+    ),
+    Entry(
+        "gradient-broadcast",
+        MISSED,
+        "Two values that share an operand are added, and one of them may be repeated along an axis to fit.",
+        "Give the sizes in question (input_signature, tf.ensure_shape), or add with tf.add_n.",
+    ),
+    Entry(
+        "gradient-order",
+        MISSED,
+        "Gradients that share an operand are added up, and one of them waits for something by a control edge.",
+        "Take the gradient outside of tf.control_dependencies if the order does not matter.",
+    ),
+    Entry(
+        "gradient-no-gain",
+        MISSED,
+        "Bias gradients are added up that could be one, but no convolution or matrix product would be saved with them.",
+    ),
+    Entry(
+        "gradient-limit",
+        MISSED,
+        "The search for sums of gradients that can be one gradient was given up: there are too many sums of sums.",
     ),
     Entry(
         "unknown-op",

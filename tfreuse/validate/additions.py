@@ -13,14 +13,15 @@ from tfreuse.validate.touches import PURE, Touches
 def disagreements(
     after: Graph, new: Mapping[str, Node], touches: Touches, ops: Ops, has_frames: bool
 ) -> Iterator[tuple[str, str]]:
-    """New nodes that are no functions of their operands, of the types that they say, or that wait for something; and
+    """New nodes that are no functions of their operands, of the types that they say, or that wait for old nodes; and
     uses of outputs that they do not have. Each with the reason."""
     for name, node in new.items():
         schema = ops.schema(node.op)
         if has_frames or schema is None or touches.kind(after, node) != PURE:
             yield name, f"{node.op} was not there before, and is no function of its operands alone"
             continue
-        if node.name != name or node.controls or node.attrs.is_colocated or "_output_shapes" in node.attrs:
+        waits = any(control not in new for control in node.controls)  # for a new value it may: it only runs later
+        if node.name != name or waits or node.attrs.is_colocated or "_output_shapes" in node.attrs:
             yield name, "a new node says more than what it computes"
         wanted = [kind for arg in schema.inputs for kind in arg.types(node.attrs, schema.defaults)]
         if wanted != [_type(after, value, ops) for value in node.inputs]:

@@ -25,7 +25,7 @@ from tfreuse.validate.outside import deed
 from tfreuse.validate.payloads import swaps_operands
 from tfreuse.validate.signatures import Signature
 from tfreuse.validate.steering import steering_loop
-from tfreuse.validate.tolerance import Unbounded, bound, roundings
+from tfreuse.validate.tolerance import Unbounded, bound, roundings, untouched
 from tfreuse.validate.verdicts import Runs, Tally, Verdict
 
 MORE_FEEDS = 10
@@ -188,7 +188,8 @@ class _Judge:
         if self._trial.magnitudes is None:
             raise Unbounded("no magnitudes can be computed")
         result = self._trial.result
-        counts = roundings(result.before, value), roundings(result.after, value)
+        same = untouched(result)
+        counts = roundings(result.before, value, same), roundings(result.after, value, same)
         if self._magnitudes is None:
             self._magnitudes = self._trial.magnitudes()
         found = self._magnitudes.run(signature.name, feed)

@@ -156,7 +156,16 @@ def witness_of(found: GraphResult, lemmas: Mapping[tuple[str, str], Lemma] | Non
     by_law = {edit.node: laws[edit.by, edit.lemma] for edit in merges if (edit.by, edit.lemma) in laws}
     inlined = {edit.node: edit.other for edit in found.journal if edit.kind == "inline"}
     selections = frozenset(edit.node for edit in merges if edit.lemma == SELECTION and edit.node not in by_law)
-    return Witness({edit.node: edit.other for edit in merges}, found.equal, by_law, inlined, selections)
+    forward = {edit.node: edit.other for edit in merges}
+    sums = {_end(forward, name): summands for name, summands in found.sums.items()}
+    return Witness(forward, found.equal, by_law, inlined, selections, sums)
+
+
+def _end(forward: Mapping[str, str], name: str) -> str:
+    """The node that stands for another in the end."""
+    while name in forward:
+        name = forward[name]
+    return name
 
 
 def _remark(graph: str, refusal: Refusal) -> Remark:

@@ -78,7 +78,7 @@ class Selections:
             return self._leaf(node, port)
         forms = [self._forms.get(operand) for operand in node.inputs]
         found: Form | None = None
-        stated = self._shape(Value(node.name, port))
+        stated = self.shape(Value(node.name, port))
         if node.op in CHOICES:
             found = chosen(node, port, forms, self._integers, stated)
         elif node.op == "GatherV2":
@@ -98,14 +98,14 @@ class Selections:
         return self._leaves.get(form.term) == form
 
     def _leaf(self, node: Node, port: int) -> Form | None:
-        shape = self._shape(Value(node.name, port))
+        shape = self.shape(Value(node.name, port))
         if shape is None or 0 in shape:
             return None
         term = self._terms.number(("value", self._classes[node.name] + port))
         whole = _whole(term, tuple(None if size < 0 else size for size in shape))
         return self._leaves.setdefault(term, whole)
 
-    def _shape(self, value: Value) -> Shape | None:
+    def shape(self, value: Value) -> Shape | None:
         """The static shape of a value before, as the graph states it."""
         node = self._before.nodes.get(value.node)
         if node is None:
@@ -120,7 +120,7 @@ class Selections:
         if node.op in ("Placeholder", "VarHandleOp", "VariableV2"):
             return node.attrs.value("shape")  # type: ignore[no-any-return]
         if node.op in ("Identity", "ReadVariableOp") and node.inputs:
-            return self._shape(node.inputs[0])
+            return self.shape(node.inputs[0])
         return None
 
     def _others(self, values: Iterable[Value]) -> tuple[int, ...] | None:
@@ -147,7 +147,7 @@ class Selections:
                 return None
             padded: list[Kind] = [ROW if pair == (0, 0) else WHOLE for pair in pads]
             return self._term(node, form, padded, ("others", *others))
-        taps = self._shape(node.inputs[1]) if len(node.inputs) > 1 else None
+        taps = self.shape(node.inputs[1]) if len(node.inputs) > 1 else None
         kinds = kinds_of(node, len(form.lengths), taps)
         return None if kinds is None else self._term(node, form, kinds, ("others", *others))
 
@@ -158,7 +158,7 @@ class Selections:
             return None
         if self._is_leaf(form) and node.name in self._before.nodes:
             return None
-        found = between(nodes, form.lengths, self._integers, self._shape)
+        found = between(nodes, form.lengths, self._integers, self.shape)
         others = None if found is None else self._others(found.others)
         if found is None or others is None:
             return None
@@ -180,7 +180,7 @@ class Selections:
                 parts.append(("term", form.term, found))
                 continue
             known = self._others([value])
-            shape = self._shape(value)
+            shape = self.shape(value)
             if known is None or shape is None or len(shape) > rank:
                 return None
             for back, size in enumerate(reversed(shape), 1):
@@ -244,12 +244,12 @@ class Selections:
 
     def _length(self, node: Node, axis: int, old: int | None) -> int | None:
         """The length that an op gives to an axis that it takes whole; None where that is not known."""
-        stated = self._shape(Value(node.name))
+        stated = self.shape(Value(node.name))
         if stated is not None and stated[axis] >= 0:
             return stated[axis]
         if node.op in UNARY or node.op in BINARY or node.op in ("BiasAdd", "Softmax", "LogSoftmax"):
             return old
-        taps = self._shape(node.inputs[1]) if node.op in ("Conv2D", "Conv3D") else None
+        taps = self.shape(node.inputs[1]) if node.op in ("Conv2D", "Conv3D") else None
         channel = 1 if node.attrs.value("data_format", b"").startswith(b"NC") else -1
         is_channel = taps is not None and axis == channel % len(taps)
         return taps[-1] if taps is not None and is_channel and taps[-1] >= 0 else None

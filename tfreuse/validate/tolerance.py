@@ -17,7 +17,7 @@ of its terms, a product of two results adds their counts. An op that is not list
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from tfreuse.analysis.shapes import Shape, ShapeOf, stated_shapes
 from tfreuse.ir.graph import Graph, Module, Node, Value
+from tfreuse.ir.order import topological
+from tfreuse.pipeline.run import Result
 
 Array = NDArray[Any]
 
@@ -71,22 +73,60 @@ def bound(magnitude: Array, before: int, after: int) -> Array:
     )
 
 
-def roundings(module: Module, value: Value) -> int:
+Same = Mapping[str, frozenset[str]]
+"""For each graph the nodes that have equal bits in both results, if its arguments have."""
+
+
+def untouched(result: Result) -> Same:
+    """The nodes that a rewrite left alone, with all that they come from, or merged into such a one as equal bits."""
+    found: dict[str, frozenset[str]] = {}
+    for name, done in result.graphs.items():
+        merged = {edit.node: edit.other for edit in done.journal if edit.kind == "merge" and not edit.lemma}
+        same: set[str] = set()
+        for node in map(done.before.nodes.__getitem__, topological(done.before)):
+            inputs = [(merged.get(source, source), port) for source, port in node.inputs]
+            other = done.after.nodes.get(node.name)
+            is_left = other is not None and (other.op, list(other.inputs)) == (node.op, inputs)
+            if merged.get(node.name) in same or (is_left and same.issuperset(source for source, _ in inputs)):
+                same.add(node.name)
+        found[name] = frozenset(same)
+    return found
+
+
+def roundings(module: Module, value: Value, same: Same | None = None) -> int:
     """The most roundings on any way from an input, a constant or a variable to a value of the main graph.
+
+    `same` (see `untouched`) is asked where an op is no continuous function: the gradient of Relu is cut off where the
+    activation is zero, and that has to be at one place.
 
     Raises:
         Unbounded: naming an op without a rule, or one whose number of terms is not known.
     """
-    return _Counter(module, module.graphs[""], {}).count(value)
+    return _Counter(module, module.graphs[""], {}, same or {}).count(value)
+
+
+def _followed(graph: Graph, stated: ShapeOf) -> ShapeOf:
+    """Shapes of sums and of gradients of Relu as well, which new nodes do not state: those of an operand."""
+
+    def shape_of(value: Value) -> Shape | None:
+        found = stated(value)
+        while found is None and graph.nodes[value.node].op in ("AddN", "ReluGrad"):
+            value = graph.nodes[value.node].inputs[-1]
+            found = stated(value)
+        return found
+
+    return shape_of
 
 
 class _Counter:
     """Counts in one function, given the counts of its arguments."""
 
-    def __init__(self, module: Module, graph: Graph, arguments: dict[str, int]) -> None:
+    def __init__(self, module: Module, graph: Graph, arguments: dict[str, int], same: Same) -> None:
         self._module = module
+        self._same = same
+        self._fixed = same.get(graph.name, frozenset()) if not any(arguments.values()) else frozenset[str]()
         self._graph = graph
-        self._shape_of = stated_shapes(graph)
+        self._shape_of = _followed(graph, stated_shapes(graph))
         self._counts = arguments
         self._calls: dict[str, _Counter] = {}
 
@@ -120,10 +160,12 @@ class _Counter:
             if called is None:
                 raise Unbounded(f"the function of {node.name} is not known")
             arguments = dict(zip(called.arguments, counts, strict=True))
-            self._calls[node.name] = _Counter(self._module, called, arguments)
+            self._calls[node.name] = _Counter(self._module, called, arguments, self._same)
             return 0
+        if node.op == "ReluGrad" and node.inputs[1].node not in self._fixed:
+            raise Unbounded("a gradient of Relu may be cut off at another place")
         rule = _RULES.get(node.op)
-        if rule is None:
+        if rule is None or (node.op == "RealDiv" and self._graph.nodes[node.inputs[1].node].op != "Const"):
             raise Unbounded(f"no bound is known for {node.op}")
         return rule(node, self._shape_of, counts)
 
@@ -186,6 +228,28 @@ def _averaged(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
     return counts[0] + int(prod(node.attrs.value("ksize")[1]))
 
 
+def _at(operand: int, other: int, count: Callable[[Node, Shape], int]) -> _Rule:
+    """A gradient of a convolution: two factors, and as many terms as the shape of `operand` says."""
+
+    def rule(node: Node, shape_of: ShapeOf, counts: list[int]) -> int:
+        shape = shape_of(node.inputs[operand])
+        terms = _known(node, None) if shape is None else count(node, shape)
+        return counts[operand] + counts[other] + terms
+
+    return rule
+
+
+def _positions(node: Node, shape: Shape) -> int:
+    """The elements of a batch and of space: all but the channels."""
+    first = str(node.attrs.value("data_format", b"NHWC").decode()).startswith("NC")
+    return _known(node, (shape[0], *shape[2:]) if first else shape[:-1])
+
+
+def _taps_out(node: Node, shape: Shape) -> int:
+    """Taps of a filter times the channels that one channel of the input has a part in."""
+    return _known(node, (*shape[:-2], shape[-1]))
+
+
 _MOVES = (
     "Abs", "ConcatV2", "EnsureShape", "ExpandDims", "ExtractImagePatches", "GatherV2", "Identity", "IdentityN", "Max",
     "MaxPool", "Maximum", "Neg", "Pack", "Pad", "Relu", "Reshape", "Slice", "Snapshot", "Split", "SplitV", "Squeeze",
@@ -197,6 +261,14 @@ _RULES: dict[str, _Rule] = {
     "AddN": _added,
     **dict.fromkeys(("AvgPool", "AvgPool3D"), _averaged),
     "Mul": _product,
+    "RealDiv": lambda node, shape_of, counts: counts[0] + 1,
+    "ReluGrad": lambda node, shape_of, counts: counts[0],
+    **dict.fromkeys(("Shape", "ShapeN", "Size"), lambda node, shape_of, counts: 0),
+    "BiasAddGrad": lambda node, shape_of, counts: counts[0] + _known(node, shape_of(node.inputs[0])),
+    **dict.fromkeys(("Conv2DBackpropFilter", "Conv3DBackpropFilterV2"), _at(2, 0, _positions)),
+    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _at(1, 2, _taps_out)),
+    "DepthwiseConv2dNativeBackpropFilter": _at(2, 0, _positions),
+    "DepthwiseConv2dNativeBackpropInput": _at(1, 2, _taps_out),
     "Square": lambda node, shape_of, counts: 2 * counts[0] + 1,
     **dict.fromkeys(("BatchMatMul", "BatchMatMulV2", "MatMul"), _of_sums(_inner)),
     **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), _of_sums(_filter_taps)),
@@ -218,7 +290,7 @@ def _take_magnitudes(nodes: Any, port: str) -> None:
         dtype = node.attr["T"].type if "T" in node.attr else 0
         if node.op not in _ON_MAGNITUDES or dtype not in _FLOATS:
             continue
-        for slot, operand in enumerate(_operands(node)):
+        for slot, operand in _operands(node):
             added = nodes.add()
             added.name, added.op = f"{node.name}_magnitude_{slot}", "Abs"
             added.device = node.device
@@ -229,11 +301,15 @@ def _take_magnitudes(nodes: Any, port: str) -> None:
             node.op = "AddV2"
 
 
-def _operands(node: Any) -> Sequence[str]:
-    """The operands of type `T`: where others follow (axes, shapes), the first ones."""
-    inputs = [text for text in node.input if not text.startswith("^")]
+def _operands(node: Any) -> Sequence[tuple[int, str]]:
+    """The operands of type `T` with their places: where others follow (axes, shapes), the first ones."""
+    inputs = list(enumerate(text for text in node.input if not text.startswith("^")))
     if node.op in ("AddN", "ConcatV2", "Pack"):
         return inputs[: node.attr["N"].i]
+    if "Backprop" in node.op:
+        sizes = 0 if "BackpropInput" in node.op else 1
+        return [pair for pair in inputs if pair[0] != sizes]
     both = ("Add", "AddV2", "BatchMatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "Conv3D", "DepthwiseConv2dNative",
-            "MatMul", "Maximum", "Mul", "Sub")  # fmt: skip
-    return inputs[:2] if node.op in both else [] if node.op in ("Split", "GatherV2") else inputs[:1]
+            "MatMul", "Maximum", "Mul", "RealDiv", "ReluGrad", "Sub")  # fmt: skip
+    none = ("GatherV2", "Shape", "ShapeN", "Size", "Split")
+    return inputs[:2] if node.op in both else [] if node.op in none else inputs[:1]

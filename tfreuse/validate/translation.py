@@ -35,6 +35,7 @@ from tfreuse.validate.additions import disagreements
 from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.orders import Orders
 from tfreuse.validate.selections import Selections
+from tfreuse.validate.sums import Sums
 from tfreuse.validate.touches import PURE, READ, UNIQUE, Touches
 from tfreuse.validate.unfolding import unfold
 
@@ -56,6 +57,8 @@ class Witness(NamedTuple):
     inlined: Mapping[str, str] = {}
     selections: frozenset[str] = frozenset()
     """Nodes whose stand-in is new, and said to be the same by the lemma that `tfreuse.validate.selections` checks."""
+    sums: Mapping[str, tuple[Value, ...]] = {}
+    """Of which values before nodes afterwards are the sums; `tfreuse.validate.sums` checks it."""
 
 
 class Refusal(NamedTuple):
@@ -93,7 +96,7 @@ class _Proof:
         self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
         self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
         self._lemmas = witness.lemmas
-        self._selections = witness.selections
+        self._selections, self._claims = witness.selections, witness.sums
         self._new = {name: node for name, node in after.nodes.items() if name not in before.nodes}
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
@@ -194,40 +197,55 @@ class _Proof:
     def _number_new_nodes(self) -> None:
         """A class for every new node: that of what it stands for, if they are proved to be equal, else as for nodes
         before."""
-        if not self._new:
+        if not self._new and not self._claims:
             return
         selections = Selections(
             self._before,
             self._after,
             self._classes,
             lambda name: self._kinds[name] == PURE,
-            lambda node: (node.op, node.device, frozenset(self._meaning(node).items())),
+            self._full_meaning,
         )
-        equal = [
+        selected = [
             (name, self._forward[name])
             for name in self._order
             if name in self._selections
             and self._forward.get(name) in self._after.nodes
             and selections.are_equal(name, self._forward[name])
         ]
-        classes = dict(self._classes)
-        for name, stand_in in equal:
-            if stand_in not in classes:
-                classes[stand_in] = classes[name]
-            elif classes[stand_in] != classes[name]:  # two classes that turn out to be one
-                gone, kept = classes[name], classes[stand_in]
-                classes = {other: kept if number == gone else number for other, number in classes.items()}
+        classes = self._classes = dict(self._classes)
+        for name, stand_in in selected:
+            _unite(classes, name, stand_in)
+        sums = Sums(
+            self._before,
+            self._after,
+            self._claims,
+            classes,
+            lambda name: self._kinds[name] == PURE,
+            self._full_meaning,
+            selections.shape,
+        )
+        stood_for: dict[str, list[str]] = {}
+        for name in filter(self._forward.__contains__, self._order):
+            stood_for.setdefault(self._forward[name], []).append(name)
         for name in topological(self._after):
-            if name in classes or any(source not in classes for source, _ in self._new[name].inputs):
-                continue
-            node = self._new[name]
-            full = (node.op, node.device, frozenset(self._meaning(node).items()))
-            meaning = self._by_meaning.setdefault(full, len(self._by_meaning))
-            operands = [classes[source] + port for source, port in node.inputs]
-            if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
-                operands.reverse()
-            classes[name] = self._known.setdefault((meaning, *operands), len(classes) << _PORT_BITS)
-        self._classes = classes
+            equal = [old for old in stood_for.get(name, ()) if sums.equals(old, name)] if sums.holds(name) else []
+            if name not in classes and all(source in classes for source, _ in self._new[name].inputs):
+                own = classes[equal[0]] if equal else len(classes) << _PORT_BITS
+                classes[name] = self._number_of(self._new[name], own)
+            for old in equal:
+                _unite(classes, old, name)
+
+    def _number_of(self, node: Node, otherwise: int) -> int:
+        """The class of a new node: that of a node that computes the same, or one that is not that of any by itself."""
+        meaning = self._by_meaning.setdefault(self._full_meaning(node), len(self._by_meaning))
+        operands = [self._classes[source] + port for source, port in node.inputs]
+        if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
+            operands.reverse()
+        return self._known.setdefault((meaning, *operands), otherwise)
+
+    def _full_meaning(self, node: Node) -> Hashable:
+        return node.op, node.device, frozenset(self._meaning(node).items())
 
     def _nodes_that_went(self) -> Iterator[Refusal]:
         before, after = self._before, self._after
@@ -329,6 +347,13 @@ class _Proof:
         pairs.append((tuple(v for _, v in self._before.outputs), tuple(v for _, v in self._after.outputs)))
         found.update(n.node for was, now in pairs if was != now for w, n in zip(was, now, strict=False) if w != n)
         return found
+
+
+def _unite(classes: dict[str, int], name: str, stand_in: str) -> None:
+    """Note that a node's stand-in has its value."""
+    if classes.setdefault(stand_in, classes[name]) != classes[name]:  # two classes that turn out to be one
+        gone, kept = classes[name], classes[stand_in]
+        classes.update({other: kept for other, number in classes.items() if number == gone})
 
 
 def _end(forward: Mapping[str, str], name: str) -> str:

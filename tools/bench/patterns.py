@@ -67,6 +67,8 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("loop_duplicates", "control_flow", in_body=True),
         Pattern("branch_duplicates", "control_flow", in_body=True),
         Pattern("train_step_forward", "training", in_body=True),
+        Pattern("train_step_whole", "training"),
+        Pattern("gan_step_whole", "training"),
         Pattern("discriminator_two_tapes", "training"),
         Pattern("tf1_reuse", "offline", in_body=True),
         Pattern("two_signatures", "offline"),

@@ -23,6 +23,13 @@ def _descend(weights: Sequence[tf.Variable], gradients: Sequence[tf.Tensor]) -> 
         weight.assign_sub(RATE * gradient)
 
 
+def _descend_with_momentum(
+    weights: Sequence[tf.Variable], moments: Sequence[tf.Variable], gradients: Sequence[tf.Tensor]
+) -> None:
+    for weight, moment, gradient in zip(weights, moments, gradients, strict=True):
+        weight.assign_sub(RATE * moment.assign(0.5 * moment + gradient))
+
+
 def _compiled(function: Callable[..., Any]) -> Any:
     return tf.function(function, jit_compile=True)
 
@@ -69,6 +76,76 @@ def train_step_forward(batch: int) -> Variants:
         ideal=step_with(once, tf.function, tf.function),
         xla=step_with(twice, _as_it_is, _compiled),
         state_exact=False,
+    )
+
+
+def _fast(function: Callable[..., Any]) -> Any:
+    return tfreuse.dedupe(function, preset="fast")
+
+
+def train_step_whole(batch: int) -> Variants:
+    """A whole step (forward twice, tape, SGD with momentum) decorated with `fast`.
+
+    Ideal: the forward once. What the two losses' backward passes share has to be factored to get there.
+    """
+    x = images(batch)
+
+    def step_with(wrap: Wrapper, *, shared: bool) -> Variant:
+        weights = kernels(3)
+        moments = [tf.Variable(tf.zeros_like(weight), trainable=False) for weight in weights]
+
+        def step(x: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                first = tower(x, weights)
+                second = first if shared else tower(x, weights)
+                loss = tf.reduce_mean(tf.square(tf.nn.tanh(first) - 1.0)) + tf.reduce_mean(tf.square(second))
+            _descend_with_momentum(weights, moments, tape.gradient(loss, weights))
+            return loss
+
+        return Variant(wrap(step), (x,), (*weights, *moments))
+
+    return Variants(
+        plain=step_with(tf.function, shared=False),
+        tfreuse=step_with(_fast, shared=False),
+        ideal=step_with(tf.function, shared=True),
+        xla=step_with(_compiled, shared=False),
+        exact=False,
+    )
+
+
+def gan_step_whole(batch: int) -> Variants:
+    """A generator and a discriminator with momentum each, decorated with `fast`.
+
+    Both losses judge one fake batch, with a sum of two terms each, and the discriminator is written out for each term.
+    Ideal: one pass of the discriminator, and one backward pass for each of the two losses.
+    """
+    noise = images(batch)
+
+    def terms(score: Callable[[], tf.Tensor], sign: float) -> tf.Tensor:
+        hinge, penalty = tf.reduce_mean(tf.nn.softplus(sign * score())), tf.reduce_mean(tf.square(score()))
+        return hinge + 0.5 * penalty
+
+    def step_with(wrap: Wrapper, *, shared: bool) -> Variant:
+        critic, generator = kernels(3), [kernel(32, 32, seed=9)]
+        moments = [tf.Variable(tf.zeros_like(weight), trainable=False) for weight in (*critic, *generator)]
+
+        def step(noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape(persistent=True) as tape:
+                fake = conv(noise, generator[0])
+                judged = tower(fake, critic) if shared else None
+                losses = [terms(lambda: tower(fake, critic) if judged is None else judged, s) for s in (1.0, -1.0)]
+            gradients = [*tape.gradient(losses[0], critic), *tape.gradient(losses[1], generator)]
+            _descend_with_momentum((*critic, *generator), moments, gradients)
+            return losses[0], losses[1]
+
+        return Variant(wrap(step), (noise,), (*critic, *generator, *moments))
+
+    return Variants(
+        plain=step_with(tf.function, shared=False),
+        tfreuse=step_with(_fast, shared=False),
+        ideal=step_with(tf.function, shared=True),
+        xla=step_with(_compiled, shared=False),
+        exact=False,
     )
 
 

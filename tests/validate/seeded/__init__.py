@@ -13,6 +13,7 @@ and `run` control outputs; `{F}` and `{D}` stand for the type float), then, each
     move L = V   the output L is V
     unfed N      N is no argument any more
     claim D S    the witness says that S stands for D
+    sum N A B    the witness says that N is the sum of A and B (`A:1` is output 1 of A)
     equal A B    the witness says that the reads A and B see one state
     in G         what follows is done to the function G, which the proof is then asked about
 """
@@ -70,7 +71,7 @@ class Case:
                 edit = Edit(graphs[line[3:]])
             else:
                 edit.apply(line)
-        return edit.graph, Witness(edit.claims, edit.equal)
+        return edit.graph, Witness(edit.claims, edit.equal, sums=edit.sums)
 
     def refusal(self) -> Refusal | None:
         """What the proof says."""
@@ -86,6 +87,7 @@ class Edit:
         self.graph = graph
         self.claims: dict[str, str] = {}
         self.equal: dict[str, str] = {}
+        self.sums: dict[str, tuple[Value, ...]] = {}
 
     def apply(self, line: str) -> None:
         """Carry out one line."""
@@ -102,6 +104,9 @@ class Edit:
             self.claims[names[0]] = names[1]
         elif word == "equal":
             self.equal[names[0]] = names[1]
+        elif word == "sum":
+            pairs = [name.partition(":") for name in names[1:]]
+            self.sums[names[0]] = tuple(Value(name, int(port or 0)) for name, _, port in pairs)
         elif word == "node":
             for short, long in SHORT.items():
                 rest = rest.replace(short, long)

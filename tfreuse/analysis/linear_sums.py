@@ -103,8 +103,7 @@ class LinearSums:
             names = tuple(member.node for member in members for _ in range(summands[member]))
             inner = tuple(sorted(self._nodes[name].inputs[law.operand] for name in names))
             pieces.append(Factor(self._nodes[value.node].op, names, law, value.port, inner))
-        lone = [value for value in lone if all(len(groups[way]) == 1 for _, way in self._ways(value))]
-        self._note_other_levels(lone, listed)
+        self._note_other_levels(lone, groups)
         return pieces
 
     def _group(
@@ -115,7 +114,7 @@ class LinearSums:
         law, members = max(found, key=lambda pair: len(pair[1]), default=(None, [first]))
         if law is None or len(members) < 2:
             return None, [first]
-        return law, self._in_step(first, members, law)
+        return law, self._in_step(first, self._of_one_level(first, members), law)
 
     def _in_step(self, first: Value, members: list[Value], law: Linear) -> list[Value]:
         """The first one, and those of the others that wait for nothing and whose operands surely have its shape."""
@@ -134,21 +133,23 @@ class LinearSums:
             self.refuse(SHAPES, (value.node for value in members))
         return alike
 
-    def _note_other_levels(self, lone: Iterable[Value], listed: Iterable[Value]) -> None:
+    def _of_one_level(self, first: Value, members: list[Value]) -> list[Value]:
+        """Of more than two, those of the first one's level: the backward passes of one layer lie on one level, those of
+        several layers with one set of weights do not."""
+        if len(members) < 3:
+            return members
+        return [value for value in members if self._level[value.node] == self._level[first.node]]
+
+    def _note_other_levels(self, lone: Iterable[Value], groups: dict[_Way, list[Value]]) -> None:
         """Remark convolutions and products that would be one with another, were it not for more uses of one of them."""
-        heavy = [value for value in listed if self._nodes[value.node].op in HEAVY]
-        count = Counter(way[1:] for value in heavy for _, way in self._ways(value))
-        alone: dict[_Way, list[str]] = {}
         for value in lone:
-            for _, way in self._ways(value):
-                if count[way[1:]] > 1:
-                    alone.setdefault(way[1:], []).append(value.node)
-        for names in alone.values():
-            self.refuse(ELSEWHERE, names)
+            for _, way in self._ways(value) if self._nodes[value.node].op in HEAVY else ():
+                if len(groups[way]) > 2 and self._of_one_level(value, groups[way]) == [value]:
+                    self.refuse(ELSEWHERE, (value.node,))
 
     def _ways(self, value: Value) -> list[tuple[Linear, _Way]]:
-        """The laws by which a value may be one with others, each with what those must have in common with it: level,
-        op, attributes, device, output, and the other operands."""
+        """The laws by which a value may be one with others, each with what those must have in common with it: op,
+        attributes, device, output, and the other operands."""
         if value not in self._known_ways:
             self._known_ways[value] = self._find_ways(value)
         return [] if value.node in self.set_aside else self._known_ways[value]
@@ -159,7 +160,7 @@ class LinearSums:
         for law in LINEAR.get(node.op, ()) if self._is_open(node._replace(controls=NO_CONTROLS)) else ():
             if value.port < law.ports:
                 others = [self._shared_number(v) for place, v in enumerate(node.inputs) if place != law.operand]
-                found.append((law, (self._level[node.name], self._meaning(node), value.port, law, *others)))
+                found.append((law, (self._meaning(node), value.port, law, *others)))
         return found
 
     def _is_open(self, node: Node) -> bool:
@@ -200,8 +201,7 @@ class LinearSums:
         return roots
 
     def _levels(self, order: list[str]) -> dict[str, int]:
-        """How many ops lie at most between a node and a root, sums aside. Only ops of one level become one: the two
-        backward passes of one layer lie on one level, two layers with one set of weights do not."""
+        """How many ops lie at most between a node and a root, sums aside."""
         levels = dict.fromkeys(self._nodes, 0)
         reached = set(self.roots)
         for name in reversed(order):

@@ -192,3 +192,19 @@ def test_a_concrete_function_imported_again() -> None:
     results = [values_and_gradients(made, args, [args[0], weights.kernel]) for made in (plain, shared)]
     assert_same_results(*results)
     assert "hoisted" in [remark["id"] for remark in report.to_dict()["remarks"]]
+
+
+def test_a_loop_beside_equal_cheap_work() -> None:
+    """What is used far apart is weighed by its size, that of the new output of a loop included."""
+    weights = Weights()
+
+    def program(image: Any, count: Any) -> Any:
+        before = tf.zeros([4, 4]) + weights.scale
+        value = weights.reads(image, count)
+        after = tf.zeros([4, 4]) + weights.scale
+        return tf.reduce_sum(before) + value, tf.reduce_sum(after) * value
+
+    args = (tf.constant(IMAGE), tf.constant(3))
+    shared = tfreuse.dedupe(program, on_error="raise", max_memory_growth="1MiB")
+    assert_same_results(tf.function(program)(*args), shared(*args), exact=2)
+    assert times("Conv2D", shared, *args) == 1

@@ -167,9 +167,9 @@ def with_outputs(
     def shape_of(value: Value) -> tuple[int, ...] | None:
         try:
             op = (created or {}).get(value.node) or func_graph.get_operation_by_name(value.node)
-        except KeyError:  # a new node that is not made yet
+            shape = op.outputs[value.port].shape
+        except (KeyError, IndexError):  # a new node that is not made yet, a new output of a loop
             return None
-        shape = op.outputs[value.port].shape
         return None if shape.rank is None else tuple(-1 if size is None else size for size in shape.as_list())
 
     values = tuple((str(index), Value(tensor.op.name, tensor.value_index)) for index, tensor in enumerate(outputs))

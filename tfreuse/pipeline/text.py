@@ -16,16 +16,18 @@ from tfreuse.pipeline.registry import find_pass
 _MOTION = "hoist-loop-invariants,hoist-common-branch-work"
 
 PRESETS: dict[str, str] = {
-    "exact": f"{_MOTION},dedupe-reads,cse,dedupe-constants,dce",
+    "exact": "dedupe-reads,cse,dedupe-constants,dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": f"{_MOTION},dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
+    "fast": "dedupe-reads,cse,dedupe-constants,share-overlap,cse,dedupe-constants,dce",
+    "hoist": f"{_MOTION},dedupe-reads,cse,dedupe-constants,dce",
     "inline": "inline,dedupe-reads,cse,dedupe-constants,dce",
 }
 """`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also
 passes that may round differently, and merges what these made equal. `inline`: `exact`, and calls that hold equal work
-are inlined first (docs/adr/0009 has what is open)."""
+are inlined first (docs/adr/0009 has what is open). `hoist`: `exact`, and loops and branches give up common work first
+(docs/adr/0011)."""
 
-WHOLE_MODELS: dict[str, str] = {"exact": "drop-orphans,merge-functions"}
+WHOLE_MODELS: dict[str, str] = dict.fromkeys(("exact", "hoist"), "drop-orphans,merge-functions")
 """What a preset has in addition for SavedModels."""
 
 _STEP = re.compile(r"\s*([a-z][a-z0-9-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")

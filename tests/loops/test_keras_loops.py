@@ -36,7 +36,7 @@ def test_a_cell_with_a_context() -> None:
     rnn = keras.layers.RNN(Conditioned(tf.constant(normal(1, 3, seed=2))))
     data = tf.constant(normal(2, 5, 3))
     rnn(data)
-    plain, shared = tf.function(lambda x: rnn(x)), tfreuse.dedupe(lambda x: rnn(x), on_error="raise")
+    plain, shared = tf.function(lambda x: rnn(x)), tfreuse.dedupe(lambda x: rnn(x), on_error="raise", preset="hoist")
     results = []
     for made in (plain, shared):
         with tf.GradientTape() as tape:
@@ -62,11 +62,14 @@ def test_layers_over_time_have_nothing_invariant(name: str, tmp_path: Path) -> N
     layer = make()
     data = tf.constant(normal(*shape))
     layer(data)
-    plain, shared = tf.function(lambda x: layer(x)), tfreuse.dedupe(lambda x: layer(x), on_error="raise")
+    plain, shared = (
+        tf.function(lambda x: layer(x)),
+        tfreuse.dedupe(lambda x: layer(x), on_error="raise", preset="hoist"),
+    )
     assert_same_results([plain(data)], [shared(data)])
     assert times(op, shared, data) == times(op, plain, data) > 1
     assert "hoisted" not in [remark["id"] for remark in shared.report.to_dict()["remarks"]]
     model = keras.Sequential([keras.Input(shape[1:]), layer])
     model.export(str(tmp_path / "plain"), verbose=False)
-    report = tfreuse.optimize_saved_model(tmp_path / "plain", tmp_path / "hoisted", verify=3)
+    report = tfreuse.optimize_saved_model(tmp_path / "plain", tmp_path / "hoisted", verify=3, preset="hoist")
     assert "hoisted" not in [remark["id"] for remark in report.to_dict()["remarks"]]

@@ -87,7 +87,7 @@ def test_runs(name: str) -> None:
     weights = Weights()
     args = (tf.constant(IMAGE), tf.constant(3))
     program = getattr(weights, name)
-    shared = tfreuse.dedupe(program, on_error="raise")
+    shared = tfreuse.dedupe(program, on_error="raise", preset="hoist")
     assert (times("Conv2D", tf.function(program), *args), times("Conv2D", shared, *args)) == RUNS[name]
     assert times("Conv2D", shared, args[0], tf.constant(0)) == (0 if RUNS[name][1] > 1 else 1)
 
@@ -98,7 +98,10 @@ def test_values_and_gradients(name: str, count: int) -> None:
     weights = Weights()
     args = (tf.constant(IMAGE), tf.constant(count))
     results = []
-    for made in (tf.function(getattr(weights, name)), tfreuse.dedupe(getattr(weights, name), on_error="raise")):
+    for made in (
+        tf.function(getattr(weights, name)),
+        tfreuse.dedupe(getattr(weights, name), on_error="raise", preset="hoist"),
+    ):
         made(*args)  # a trace beside no tape; `values_and_gradients` has two
         results.append(values_and_gradients(made, args, [args[0], weights.kernel, weights.scale]))
     assert_same_results(*results)
@@ -118,7 +121,7 @@ def step_in_the_trace(weights: Weights, optimizer: Any) -> Callable[..., Any]:
 def test_a_train_step() -> None:
     """Loops that are differentiated within the trace carry what their gradient needs, and change all the same."""
     losses = []
-    for decorate in (tf.function, lambda fn: tfreuse.dedupe(fn, on_error="raise")):
+    for decorate in (tf.function, lambda fn: tfreuse.dedupe(fn, on_error="raise", preset="hoist")):
         weights = Weights()
         step = decorate(step_in_the_trace(weights, tf.keras.optimizers.SGD(1e-3)))
         losses.append([step(tf.constant(IMAGE), tf.constant(3)) for _ in range(5)] + [weights.kernel.read_value()])
@@ -138,7 +141,7 @@ def test_a_read_beside_a_write_stays() -> None:
 
     args = (tf.constant(IMAGE), tf.constant(3))
     results = []
-    for made in (tf.function(program), tfreuse.dedupe(program, on_error="raise")):
+    for made in (tf.function(program), tfreuse.dedupe(program, on_error="raise", preset="hoist")):
         weights.kernel.assign(normal(3, 3, 3, 3, seed=1))
         results.append(made(*args))
     assert_same_results(*results, exact=2)
@@ -148,7 +151,7 @@ def test_a_read_beside_a_write_stays() -> None:
 def test_branches_stay_with_a_remark() -> None:
     weights = Weights()
 
-    @tfreuse.dedupe(on_error="raise")
+    @tfreuse.dedupe(on_error="raise", preset="hoist")
     def program(image: Any, flag: Any) -> Any:
         return tf.cond(flag, lambda: weights.convolve(image) + 1.0, lambda: tf.tanh(weights.convolve(image)))
 
@@ -166,7 +169,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     weights = Weights()
     args = (tf.constant(IMAGE), tf.constant(3))
     signature = [tf.TensorSpec([1, 6, 6, 3]), tf.TensorSpec([], tf.int32)]
-    weights.serve = tfreuse.dedupe(weights.computes, input_signature=signature, on_error="raise")
+    weights.serve = tfreuse.dedupe(weights.computes, input_signature=signature, on_error="raise", preset="hoist")
     expected = values_and_gradients(tf.function(weights.computes), args, [args[0]])
     weights.serve(*args)
     tf.saved_model.save(weights, str(tmp_path / "model"))
@@ -179,7 +182,7 @@ def test_compiled_loops() -> None:
     weights = Weights()
     args = (tf.constant(IMAGE), tf.constant(3))
     plain = tf.function(weights.computes)
-    shared = tfreuse.dedupe(weights.computes, on_error="raise", jit_compile=True)
+    shared = tfreuse.dedupe(weights.computes, on_error="raise", preset="hoist", jit_compile=True)
     assert_same_results([plain(*args)], [shared(*args)], exact=0)
 
 
@@ -187,7 +190,7 @@ def test_a_concrete_function_imported_again() -> None:
     weights = Weights()
     args = (tf.constant(IMAGE), tf.constant(3))
     plain = tf.function(weights.reads).get_concrete_function(*args)
-    shared, report = tfreuse.optimize(plain, verify=2)
+    shared, report = tfreuse.optimize(plain, verify=2, preset="hoist")
     assert (times("Conv2D", plain, *args), times("Conv2D", shared, *args)) == (3, 1)
     results = [values_and_gradients(made, args, [args[0], weights.kernel]) for made in (plain, shared)]
     assert_same_results(*results)
@@ -205,6 +208,6 @@ def test_a_loop_beside_equal_cheap_work() -> None:
         return tf.reduce_sum(before) + value, tf.reduce_sum(after) * value
 
     args = (tf.constant(IMAGE), tf.constant(3))
-    shared = tfreuse.dedupe(program, on_error="raise", max_memory_growth="1MiB")
+    shared = tfreuse.dedupe(program, on_error="raise", preset="hoist", max_memory_growth="1MiB")
     assert_same_results(tf.function(program)(*args), shared(*args), exact=2)
     assert times("Conv2D", shared, *args) == 1

@@ -39,11 +39,11 @@ class Model(tf.Module):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """The model as saved and as optimised with the default preset."""
+    """The model as saved and as optimised with the preset `hoist`."""
     folder = tmp_path_factory.mktemp("branches")
     model = Model()
     tf.saved_model.save(model, str(folder / "plain"), signatures={"shared": model.shared, "apart": model.apart})
-    tfreuse.optimize_saved_model(folder / "plain", folder / "hoisted", verify=3)
+    tfreuse.optimize_saved_model(folder / "plain", folder / "hoisted", verify=3, preset="hoist")
     plain, hoisted = (tf.saved_model.load(str(folder / name)) for name in ("plain", "hoisted"))
     return plain, hoisted
 

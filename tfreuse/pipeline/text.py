@@ -17,14 +17,16 @@ _MOTION = "hoist-loop-invariants,hoist-common-branch-work"
 _MERGES = "cse,dedupe-constants"
 
 PRESETS: dict[str, str] = {
-    "exact": f"{_MOTION},inline,dedupe-reads,{_MERGES},dce",
+    "exact": f"inline,dedupe-reads,{_MERGES},dce",
+    "hoist": f"{_MOTION},inline,dedupe-reads,{_MERGES},dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": f"{_MOTION},inline,dedupe-reads,{_MERGES},share-overlap,factor-gradients,{_MERGES},dce",
+    "fast": f"inline,dedupe-reads,{_MERGES},share-overlap,factor-gradients,{_MERGES},dce",
 }
-"""`exact`: every bitwise pass (the default). `conv`: only convolutions and what feeds and follows them. `fast`: also
-passes that may round differently, and merges what these made equal."""
+"""`exact`: every bitwise pass that leaves loops and branches with the operands that they had (the default). `hoist`:
+these, and loops and branches give up common work first (docs/adr/0011). `conv`: only convolutions and what feeds and
+follows them. `fast`: `exact`, and passes that may round differently, and merges what these made equal."""
 
-WHOLE_MODELS: dict[str, str] = dict.fromkeys(("exact", "fast"), "drop-orphans,merge-functions")
+WHOLE_MODELS: dict[str, str] = dict.fromkeys(("exact", "hoist", "fast"), "drop-orphans,merge-functions")
 """What a preset has in addition for SavedModels."""
 
 _STEP = re.compile(r"\s*([a-z][a-z0-9-]*)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")

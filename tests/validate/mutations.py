@@ -13,7 +13,7 @@ from tfreuse.pipeline.run import run_pipeline
 from tfreuse.pipeline.text import parse_pipeline
 from tfreuse.testing.schemas import snapshot_ops
 from tfreuse.validate.proved import witness_of
-from tfreuse.validate.translation import Witness
+from tfreuse.validate.witness import Witness
 
 EDITS = (
     *("merge",) * 6, *("operand",) * 2, "drop control", "drop control", "add control", "swap", "drop output",

@@ -17,7 +17,7 @@ from tfreuse.pipeline.library import Library, LibraryContext, LibraryEdits, Libr
 from tfreuse.testing.schemas import snapshot_ops
 from tfreuse.validate.libraries import prove_library
 from tfreuse.validate.proved import run_proved
-from tfreuse.validate.translation import Refusal
+from tfreuse.validate.witness import Refusal
 
 OPS = snapshot_ops()
 NOTHING = Library()

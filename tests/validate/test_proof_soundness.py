@@ -20,7 +20,8 @@ from tests.validate.mutations import rewrites
 from tfreuse.ir.graph import Graph, Module
 from tfreuse.ir.text import print_module
 from tfreuse.validate.touches import Touches
-from tfreuse.validate.translation import Witness, prove
+from tfreuse.validate.translation import prove
+from tfreuse.validate.witness import Witness
 
 ONE = {"a": "a", "b": "a"}
 """One variable in both arguments."""

@@ -17,7 +17,8 @@ from tfreuse.testing.golden import read_case
 from tfreuse.testing.schemas import snapshot_ops
 from tfreuse.validate.proved import check_result, witness_of
 from tfreuse.validate.touches import Touches
-from tfreuse.validate.translation import Refusal, prove
+from tfreuse.validate.translation import prove
+from tfreuse.validate.witness import Refusal
 
 CASES = Path(__file__).parents[1] / "engine" / "cases" / "overlap"
 SHARED = sorted(path.stem for path in CASES.glob("*.txt") if "overlap-shared" in path.read_text("utf-8"))

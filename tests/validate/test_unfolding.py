@@ -7,7 +7,8 @@ import pytest
 from tests.engine.build import module
 from tfreuse.testing.schemas import snapshot_ops
 from tfreuse.validate.touches import Touches
-from tfreuse.validate.translation import Refusal, Witness, prove
+from tfreuse.validate.translation import prove
+from tfreuse.validate.witness import Refusal, Witness
 
 OPS = snapshot_ops()
 CALL = "{Tin: [type: float, float, resource], Tout: [type: float, float], f: @"

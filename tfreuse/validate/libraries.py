@@ -16,7 +16,7 @@ from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ops.registry import Ops
 from tfreuse.validate.bodies import Bodies, Claim
 from tfreuse.validate.touches import Touches
-from tfreuse.validate.translation import Refusal
+from tfreuse.validate.witness import Refusal
 
 _SHAPES = "_output_shapes"
 _NOT_KEPT = frozenset({"argument", "handle", "ambient io", "ambient clock", "ambient abort"})

@@ -24,7 +24,8 @@ from tfreuse.validate.bodies import Bodies
 from tfreuse.validate.libraries import prove_library
 from tfreuse.validate.motion import refuse_move
 from tfreuse.validate.touches import Touches
-from tfreuse.validate.translation import Refusal, Witness, prove
+from tfreuse.validate.translation import prove
+from tfreuse.validate.witness import Refusal, Witness
 
 PROOF = "proof"
 """The name under which the report has the proof's time."""

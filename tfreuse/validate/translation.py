@@ -22,50 +22,20 @@ two variables that it names itself is proved for callers in which nothing races 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from tfreuse.errors import GraphError
-from tfreuse.ir.attrs import Attr
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import check_graph, topological
 from tfreuse.ir.text import print_node
 from tfreuse.ops.registry import Ops
 from tfreuse.validate.additions import disagreements
 from tfreuse.validate.bodies import Bodies
+from tfreuse.validate.classes import Classes
 from tfreuse.validate.orders import Orders
-from tfreuse.validate.selections import Selections
-from tfreuse.validate.sums import Sums
-from tfreuse.validate.touches import PURE, READ, UNIQUE, Touches
+from tfreuse.validate.touches import READ, UNIQUE, Touches
 from tfreuse.validate.unfolding import unfold
-
-_SILENT = frozenset({"_output_shapes", "_class", "_has_manual_control_dependencies"})
-"""Attributes that say nothing about values (static shapes, where a node is placed, how it was traced)."""
-
-_PORT_BITS = 20
-
-
-class Witness(NamedTuple):
-    """What a rewrite claims: `stands_for` leads from a node that was merged away to the one that now stands for it,
-    `equal` from a read that stays to another that sees the same state. `lemmas` has, for nodes that are equal to
-    their stand-in by another law than congruence, that law: it says of a node which value is equal to its one.
-    `inlined` has for each call that gave way to the body of its function the body's scope; outer ones come first."""
-
-    stands_for: Mapping[str, str]
-    equal: Mapping[str, str]
-    lemmas: Mapping[str, Callable[[Graph, str], Value | None]] = {}
-    inlined: Mapping[str, str] = {}
-    selections: frozenset[str] = frozenset()
-    """Nodes whose stand-in is new, and said to be the same by the lemma that `tfreuse.validate.selections` checks."""
-    sums: Mapping[str, tuple[Value, ...]] = {}
-    """Of which values before nodes afterwards are the sums; `tfreuse.validate.sums` checks it."""
-
-
-class Refusal(NamedTuple):
-    """The first node, inputs before users, for which the proof fails, and why."""
-
-    node: str
-    reason: str
+from tfreuse.validate.witness import Refusal, Witness
 
 
 def prove(
@@ -91,12 +61,10 @@ class _Proof:
         self, before: Graph, after: Graph, witness: Witness, touches: Touches, ops: Ops, bodies: Bodies | None
     ) -> None:
         self._before, self._after = before, after
-        self._touches, self._ops, self._bodies = touches, ops, bodies
+        self._touches, self._ops = touches, ops
         self._order = topological(before)
         self._kinds = {name: touches.kind(before, before.nodes[name]) for name in self._order}
         self._kinds.update(dict.fromkeys(before.arguments, UNIQUE))
-        self._lemmas = witness.lemmas
-        self._selections, self._claims = witness.selections, witness.sums
         self._new = {name: node for name, node in after.nodes.items() if name not in before.nodes}
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
@@ -112,17 +80,16 @@ class _Proof:
         self._forward = {name: _end(forward, name) for name in forward}
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)
-        self._classes: dict[str, int] = {}
-        self._known: dict[Hashable, int] = {}
-        self._by_meaning: dict[Hashable, int] = {}
+        self._classes = Classes(
+            before, self._order, self._kinds, self._forward, self._equal, witness, ops, bodies, self._has_frames
+        )
 
     def refusals(self) -> Iterator[Refusal]:
         """What is wrong; the proof stands if nothing is."""
         yield from self._interface()
-        self._number()
         for found in disagreements(self._after, self._new, self._touches, self._ops, self._has_frames):
             yield Refusal(*found)
-        self._number_new_nodes()
+        self._classes.number_new_nodes(self._after, self._new)
         yield from self._nodes_that_went()
         yield from self._nodes_that_stayed()
         yield from self._outputs()
@@ -142,111 +109,6 @@ class _Proof:
         if here != {name for _, name in after.control_outputs}:
             yield Refusal("", "the control outputs changed")
 
-    def _number(self) -> None:
-        """A class for every node before."""
-        classes, kinds, nodes = self._classes, self._kinds, self._before.nodes
-        known, by_meaning = self._known, self._by_meaning
-        meanings: dict[tuple[str, str, int], int] = {}
-        for name in self._order:
-            node = nodes[name]
-            own = len(classes) << _PORT_BITS
-            kind = kinds[name]
-            if kind == UNIQUE:
-                classes[name] = own
-                continue
-            if name in self._lemmas:
-                equal = self._lemmas[name](self._before, name)
-                if equal is not None and equal.node in classes:
-                    classes[name] = classes[equal.node] + equal.port
-                    continue
-            # Attribute sets are shared objects that live as long as the graph, so their ids are keys.
-            shortcut = (node.op, node.device, id(node.attrs))
-            meaning = meanings.get(shortcut)
-            if meaning is None:
-                full = (self._op(node), node.device, frozenset(self._meaning(node).items()))
-                meaning = meanings[shortcut] = by_meaning.setdefault(full, len(by_meaning))
-            operands = [classes[source] + port for source, port in node.inputs]
-            if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
-                operands.reverse()
-            key: tuple[Hashable, ...] = (meaning, *operands)
-            if kind == READ:
-                reader = self._forward.get(name, name)
-                key = (*key, self._equal.get(reader, reader))
-            if node.controls and self._has_frames:
-                key = (*key, self._waits(node))
-            classes[name] = known.setdefault(key, own)
-
-    def _waits(self, node: Node) -> frozenset[int | str]:
-        """The classes of control inputs: among frames and branches they may say whether the node runs at all."""
-        classes = self._classes
-        waits = {classes.get(control, control) for control in node.controls}
-        return frozenset(waits - {classes.get(source, source) for source, _ in node.inputs})
-
-    def _meaning(self, node: Node) -> dict[str, Attr]:
-        """What counts of the attributes, equal functions under one name."""
-        return self._spelled(node if self._bodies is None else node._replace(attrs=self._bodies.renamed(node.attrs)))
-
-    def _spelled(self, node: Node) -> dict[str, Attr]:
-        """What counts of the attributes, functions under their own names."""
-        filled = {**self._ops.defaults(node.op), **node.attrs}
-        return {name: attr for name, attr in filled.items() if name not in _SILENT}
-
-    def _op(self, node: Node) -> str:
-        return node.op if self._bodies is None else self._bodies.first(node.op)
-
-    def _number_new_nodes(self) -> None:
-        """A class for every new node: that of what it stands for, if they are proved to be equal, else as for nodes
-        before."""
-        if not self._new and not self._claims:
-            return
-        selections = Selections(
-            self._before,
-            self._after,
-            self._classes,
-            lambda name: self._kinds[name] == PURE,
-            self._full_meaning,
-        )
-        selected = [
-            (name, self._forward[name])
-            for name in self._order
-            if name in self._selections
-            and self._forward.get(name) in self._after.nodes
-            and selections.are_equal(name, self._forward[name])
-        ]
-        classes = self._classes = dict(self._classes)
-        for name, stand_in in selected:
-            _unite(classes, name, stand_in)
-        sums = Sums(
-            self._before,
-            self._after,
-            self._claims,
-            classes,
-            lambda name: self._kinds[name] == PURE,
-            self._full_meaning,
-            selections.shape,
-        )
-        stood_for: dict[str, list[str]] = {}
-        for name in filter(self._forward.__contains__, self._order):
-            stood_for.setdefault(self._forward[name], []).append(name)
-        for name in topological(self._after):
-            equal = [old for old in stood_for.get(name, ()) if sums.equals(old, name)] if sums.holds(name) else []
-            if name not in classes and all(source in classes for source, _ in self._new[name].inputs):
-                own = classes[equal[0]] if equal else len(classes) << _PORT_BITS
-                classes[name] = self._number_of(self._new[name], own)
-            for old in equal:
-                _unite(classes, old, name)
-
-    def _number_of(self, node: Node, otherwise: int) -> int:
-        """The class of a new node: that of a node that computes the same, or one that is not that of any by itself."""
-        meaning = self._by_meaning.setdefault(self._full_meaning(node), len(self._by_meaning))
-        operands = [self._classes[source] + port for source, port in node.inputs]
-        if len(operands) == 2 and operands[0] > operands[1] and self._ops.commutes(node.op, node.attrs):
-            operands.reverse()
-        return self._known.setdefault((meaning, *operands), otherwise)
-
-    def _full_meaning(self, node: Node) -> Hashable:
-        return node.op, node.device, frozenset(self._meaning(node).items())
-
     def _nodes_that_went(self) -> Iterator[Refusal]:
         before, after = self._before, self._after
         for name in self._order:
@@ -254,7 +116,7 @@ class _Proof:
                 continue
             if self._kinds[name] == UNIQUE:
                 yield Refusal(name, f"{before.nodes[name].op} has an effect or an identity of its own, and is gone")
-            if name in self._forward and self._classes.get(self._forward[name]) != self._classes[name]:
+            if name in self._forward and self._classes.of.get(self._forward[name]) != self._classes.of[name]:
                 yield self._differs(name, self._forward[name])
 
     def _differs(self, name: str, other: str) -> Refusal:
@@ -263,7 +125,7 @@ class _Proof:
         return Refusal(name, f"{print_node(one)} is not equal to {found}")
 
     def _nodes_that_stayed(self) -> Iterator[Refusal]:
-        nodes, classes = self._before.nodes, self._classes
+        nodes, classes = self._before.nodes, self._classes.of
         for name, node in self._after.nodes.items():
             old = nodes.get(name)
             if old is node and name not in self._forward:
@@ -272,7 +134,7 @@ class _Proof:
                 continue  # what uses it asks whether it is equal to anything
             if node.op != old.op or name in self._forward:
                 yield from self._alias(node, old)
-            elif node.device != old.device or self._spelled(node) != self._spelled(old):
+            elif node.device != old.device or self._classes.spelled(node) != self._classes.spelled(old):
                 yield Refusal(name, f"{print_node(old)} became {print_node(node)}")
             elif len(node.inputs) != len(old.inputs):
                 yield Refusal(name, f"it had {len(old.inputs)} operands and has {len(node.inputs)}")
@@ -280,7 +142,7 @@ class _Proof:
                 for index, (now, was) in enumerate(zip(node.inputs, old.inputs, strict=True)):
                     if now.port != was.port or classes.get(now.node, -1) != classes[was.node]:
                         yield Refusal(name, f"operand {index}: {self._differs(was.node, now.node).reason}")
-                if self._has_frames and self._waits(node) != self._waits(old):
+                if self._has_frames and self._classes.waits(node) != self._classes.waits(old):
                     yield Refusal(name, "among frames and branches, its control inputs say when it runs, and changed")
             yield from self._names_and_shapes(node, old)
 
@@ -299,10 +161,10 @@ class _Proof:
         """An `Identity` under the name of a node that was merged away."""
         types = self._ops.output_types(old.op, old.attrs)
         is_alias = (node.op, len(node.inputs), (node.attrs.value("T"),)) == ("Identity", 1, types)
-        says_more = self._spelled(node).keys() - {"T"} or node.controls or node.device != old.device
+        says_more = self._classes.spelled(node).keys() - {"T"} or node.controls or node.device != old.device
         if not is_alias or says_more or old.name in self._before.frozen:
             yield Refusal(node.name, f"{print_node(old)} became {print_node(node)}")
-        elif node.inputs[0].port or self._classes.get(node.inputs[0].node, -1) != self._classes[old.name]:
+        elif node.inputs[0].port or self._classes.of.get(node.inputs[0].node, -1) != self._classes.of[old.name]:
             yield self._differs(old.name, node.inputs[0].node)
         elif self._forward.get(node.inputs[0].node, node.inputs[0].node) != self._forward.get(old.name, old.name):
             yield Refusal(node.name, f"it is said to be another node than {node.inputs[0].node}")
@@ -316,7 +178,7 @@ class _Proof:
                 yield Refusal(was.node, f"output {label}: {self._differs(was.node, now.node).reason}")
 
     def _value(self, value: Value) -> int:
-        return self._classes.get(value.node, -1) + value.port
+        return self._classes.of.get(value.node, -1) + value.port
 
     def _buffers(self) -> Iterator[Refusal]:
         """No merged value may reach an op that overwrites its operand's buffer."""
@@ -347,13 +209,6 @@ class _Proof:
         pairs.append((tuple(v for _, v in self._before.outputs), tuple(v for _, v in self._after.outputs)))
         found.update(n.node for was, now in pairs if was != now for w, n in zip(was, now, strict=False) if w != n)
         return found
-
-
-def _unite(classes: dict[str, int], name: str, stand_in: str) -> None:
-    """Note that a node's stand-in has its value."""
-    if classes.setdefault(stand_in, classes[name]) != classes[name]:  # two classes that turn out to be one
-        gone, kept = classes[name], classes[stand_in]
-        classes.update({other: kept for other, number in classes.items() if number == gone})
 
 
 def _end(forward: Mapping[str, str], name: str) -> str:

@@ -28,7 +28,8 @@ from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.parse import parse_graph, parse_module
 from tfreuse.testing.schemas import snapshot_ops
 from tfreuse.validate.touches import Touches
-from tfreuse.validate.translation import Refusal, Witness, prove
+from tfreuse.validate.translation import prove
+from tfreuse.validate.witness import Refusal, Witness
 
 ARGUMENTS = "".join(
     f'{name} = _Arg() {{T: {dtype}}}\nargument {name}\n'

@@ -22,6 +22,8 @@ class FactoredSums:
         self._plan, self._ops, self._rewriter = plan, ops, rewriter
         self._values = {key: Value(name) for key, name in plan.existing.items()}
         self._factors: dict[tuple[object, ...], str] = {}
+        self._order = list(plan.place)
+        self._behind: dict[str, int] = {}
         self._taken: set[str] = set()
 
     def replace(self, name: str) -> list[str]:
@@ -32,7 +34,7 @@ class FactoredSums:
         if value.port or value.node in self._taken:
             # Two equal sums may stay apart for their users' sake (docs/adr/0005); this pass does not ask.
             attrs, again = Attrs({"T": node.attrs["T"]}), self._rewriter.fresh_name(f"{name}/again")
-            self._rewriter.add(Node(again, "Identity", (value,), attrs=attrs, device=node.device), name, key)
+            self._add(Node(again, "Identity", (value,), attrs=attrs, device=node.device), key)
             value = Value(again)
         self._taken.add(value.node)
         alias = self._ops.output_types(node.op, node.attrs)[0] if name in graph.kept else None
@@ -67,7 +69,7 @@ class FactoredSums:
         (kind,) = {self._type(value) for value in key}
         attrs = Attrs({"N": Attr("i", len(values)), "T": Attr("type", kind)})
         node = Node(self._rewriter.fresh_name(f"{last.name}/sum"), "AddN", values, attrs=attrs, device=last.device)
-        self._rewriter.add(node, last.name, key)
+        self._add(node, key)
         return Value(node.name)
 
     def _value(self, piece: Piece) -> Value:
@@ -89,7 +91,7 @@ class FactoredSums:
             attrs = like.attrs.updated({"_output_shapes": None, "_class": None})
             name = self._rewriter.fresh_name(f"{last.name}/of_sum")
             node = Node(name, like.op, tuple(inputs), attrs=attrs, device=like.device)
-            self._rewriter.add(node, last.name, tuple(Value(member) for member in factor.members))
+            self._add(node, tuple(Value(member) for member in factor.members))
             self._factors[shared] = name
         return Value(self._factors[shared], factor.port)
 
@@ -102,9 +104,15 @@ class FactoredSums:
             name = self._rewriter.fresh_name(f"{last.name}/again")
             attrs = last.attrs.updated({"_output_shapes": None, "_class": None})
             controls = frozenset([awaited]) & self._rewriter.added.keys()
-            self._rewriter.add(Node(name, last.op, last.inputs, controls, attrs, last.device), last.name)
+            self._add(Node(name, last.op, last.inputs, controls, attrs, last.device))
             self._factors[key] = name
         return Value(self._factors[key])
+
+    def _add(self, node: Node, sum_of: Key = ()) -> None:
+        """Add a node, in the list right behind the last of what it uses."""
+        used = [*(source for source, _ in node.inputs), *node.controls]
+        self._behind[node.name] = place = max(self._behind.get(name, self._plan.place.get(name, 0)) for name in used)
+        self._rewriter.add(node, self._order[min(place + 1, len(self._order) - 1)], sum_of)
 
     def _last(self, names: Iterable[str]) -> Node:
         return self._rewriter.graph.nodes[max(names, key=self._plan.place.__getitem__)]

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tfreuse
 from tests.runtime.test_executed import image, whole
+from tests.runtime.test_inlined_calls import Layer, X, two_functions
 from tests.seeds import executed
 
 RUNS = 20
@@ -159,3 +160,30 @@ def test_a_recomputed_forward_is_run_again(inside: bool) -> None:
         assert after == {"Conv2D": 4, "Conv2DBackpropInput": 2, "Conv2DBackpropFilter": 2}
     else:  # each call has a gradient closure of its own, which recomputes for itself
         assert after["Conv2D"] == 6
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_closure_in_another_function_finds_what_a_call_gave_before_a_write(writes: bool) -> None:
+    """It holds the very output of the call, and asks for it when its gradient is taken."""
+    found, reports = [], []
+    for decorate in (tf.function, lambda f: tfreuse.dedupe(f, on_error="raise")):
+        layer = Layer()
+        calls = two_functions(layer)
+
+        def program(x: Any, layer: Layer = layer, calls: Callable[[Any], Any] = calls) -> Any:
+            held, other = calls(x)
+            scaled = tf.custom_gradient(lambda y: (y * 2.0, lambda upstream: upstream * tf.reduce_sum(held)))
+            result = tf.function(lambda y: scaled(y), autograph=False)(x)
+            if writes:
+                layer.kernel.assign_add(layer.kernel)
+            return result, held, other
+
+        function = decorate(program)
+        x = tf.constant(X)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            result = function(x)[0]
+        found.append(tape.gradient(result, x).numpy().tobytes())
+        reports.append(getattr(function, "report", None))
+    assert found[0] == found[1]
+    assert ("inlined" in [remark["id"] for remark in reports[1].to_dict()["remarks"]]) is not writes

@@ -3,7 +3,9 @@
 A body may take the place of a call if the graph then does what it did: each of its nodes means the same wherever it
 stands, and what runs for its effect still runs. Not so for a body that makes something anew or draws random numbers
 (the kernel of a node has its own state), for one that holds a custom gradient, TF1 control flow or a reference, and
-for recursion. `_XlaMustCompile` and `_noinline` say that a call is to stay one; so does any attribute not known here.
+for recursion. Nor where TensorFlow would differentiate otherwise: of a call whose outputs are used in part it gives
+zeros for operands that only the other outputs come from, and without the call it gives none. `_XlaMustCompile` and
+`_noinline` say that a call is to stay one; so does any attribute not known here.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from tfreuse.analysis.effects import EFFECT, PURE, Effects, Summaries
 from tfreuse.ir.attrs import Attrs
-from tfreuse.ir.graph import Graph, Node
+from tfreuse.ir.dtypes import DIFFERENTIABLE, NUMBERS
+from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import ancestors
 
 CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
@@ -32,6 +35,8 @@ STAYS = "_tfreuse_stays"
 _OF_FUNCTIONS = frozenset({"_construction_context", "_input_shapes", "_output_shapes"})
 _PARTNERS = frozenset({"forward_function_name", "backward_function_name"})
 """A function's gradient, or what it is the gradient of; named for implementations to be chosen by, which is refused."""
+
+_NOT_DIFFERENTIATED = frozenset(NUMBERS.values()) - DIFFERENTIABLE - {NUMBERS["resource"], NUMBERS["variant"]}
 
 
 def needed_nodes(body: Graph) -> set[str]:
@@ -63,6 +68,7 @@ class Inlinable:
         self._ops = summaries.ops
         self._refusals: dict[str, str] = {}
         self._needed: dict[str, set[str]] = {}
+        self._sought: tuple[Graph | None, set[Value]] = (None, set())
 
     def body(self, call: Node) -> Graph | None:
         """The body of the function that a node calls, if it is such a call and the body is known."""
@@ -95,14 +101,44 @@ class Inlinable:
             return "it has an effect or waits for one, and whether that runs depends on what is asked for"
         if body.name not in self._refusals:
             self._refusals[body.name] = self._of_body(body)
-        return self._refusals[body.name] or self._here(call, body)
+        return self._refusals[body.name] or self._here(graph, call, body)
 
-    def _here(self, call: Node, body: Graph) -> str:
+    def _here(self, graph: Graph, call: Node, body: Graph) -> str:
         for name in self.needed(body):
             device = body.nodes[name].device
             if device and call.device and device != call.device:
                 return f"{name} is placed on a device, and the call on another"
+        if self._gives_zeros(graph, call, body):
+            return "its gradient is zero for an operand that what is used of it does not come from"
         return ""
+
+    def _gives_zeros(self, graph: Graph, call: Node, body: Graph) -> bool:
+        """Whether TensorFlow gives zeros for an operand because of this call, and nothing without it."""
+        if self._sought[0] is not graph:
+            self._sought = graph, self._differentiated(graph, [value for _, value in graph.outputs])
+        sought: list[Value] = []
+        unsought: list[Value] = []
+        for port, (_, value) in enumerate(body.outputs):
+            (sought if Value(call.name, port) in self._sought[1] else unsought).append(value)
+        if not sought or not unsought:
+            return False
+        more = self._differentiated(body, unsought) - self._differentiated(body, sought)
+        return any(value.node in body.arguments for value in more)
+
+    def _differentiated(self, graph: Graph, values: Iterable[Value]) -> set[Value]:
+        """`values` and what they come from, as far as a gradient of them goes."""
+        found: set[Value] = set()
+        work = list(values)
+        while work:
+            value = work.pop()
+            node = graph.nodes[value.node]
+            types = self._ops.output_types(node.op, node.attrs)
+            if value in found or (value.port < len(types) and types[value.port] in _NOT_DIFFERENTIATED):
+                continue
+            found.add(value)
+            if node.op != "StopGradient" and value.node not in graph.arguments:
+                work += node.inputs
+        return found
 
     def _of_body(self, body: Graph) -> str:
         summaries, needed = self._summaries, self.needed(body)

@@ -6,9 +6,10 @@ found, the function whose body holds the call is marked as one that stays a call
 So is one with a loop or a branch: TensorFlow differentiates these by changing their functions, which the call that gave
 way, and other calls of the same function, have in common with the copy.
 
-So are calls whose outputs somebody may hold beside the graph: closures of custom gradients do, and so do loops and
-branches, whose gradient asks for the very tensors that their bodies captured. Once such a tensor is used again the call
-runs again, so a call that writes always stays, and the others where anything is written that they should not see.
+So are calls whose outputs somebody may hold beside the graph: closures of custom gradients do, those in functions that
+were traced here as well, and so do loops and branches, whose gradient asks for the very tensors that their bodies
+captured. Once such a tensor is used again the call runs again, so a call that writes always stays, and the others where
+anything is written that they should not see.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def with_bodies(module: Module, ops: Ops, func_graph: Any, in_place: bool = True
     known = called_graphs(func_graph)
     effects = Effects(main, Summaries(module, ops))
     kinds = {name: effects.kind(node) for name, node in main.nodes.items() if name not in main.arguments}
-    all_stay = may_be_held(main) and EFFECT in kinds.values()
+    all_stay = EFFECT in kinds.values() and may_be_held(module, func_graph)
     staying = {
         call.name: call._replace(attrs=call.attrs.updated(_MAY_RUN_AGAIN))
         for call in calls
@@ -75,9 +76,24 @@ def with_bodies(module: Module, ops: Ops, func_graph: Any, in_place: bool = True
     return replace(module, graphs=graphs), {callee: found for callee, found in gradients.items() if found is not None}
 
 
-def may_be_held(main: Graph) -> bool:
-    """Whether something beside the graph may hold the outputs of its nodes, and use them later."""
-    return any(node.op in _HOLDERS or GRADIENT in node.attrs for node in main.nodes.values())
+def may_be_held(module: Module, func_graph: Any) -> bool:
+    """Whether something beside the main graph may hold the outputs of its nodes, and use them later.
+
+    A closure may be of a custom gradient in a function that was traced inside `func_graph`.
+    """
+    main = module.graphs[MAIN]
+    return any(node.op in _HOLDERS or GRADIENT in node.attrs for node in main.nodes.values()) or any(
+        GRADIENT in node.attrs
+        for name, graph in called_graphs(func_graph).items()
+        if name in module.graphs and _stands_in(graph, func_graph)
+        for node in module.graphs[name].nodes.values()
+    )
+
+
+def _stands_in(graph: Any, outer: Any) -> bool:
+    while graph is not None and graph is not outer:
+        graph = getattr(graph, "outer_graph", None)
+    return graph is outer
 
 
 def called_graphs(func_graph: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class LiveGraph:
         self.graph = graph
         self._created: dict[str, Any] = {}
         self._gradients: dict[str, Any] = {}
+        self._may_be_held = True
         self._must_run: Any = (
             graph.control_outputs if manager is None else getattr(manager, "ops_which_must_run", set())
         )
@@ -49,6 +50,7 @@ class LiveGraph:
         inputs = dict.fromkeys(tensor.op.name for tensor in self.graph.inputs)
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
         module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
+        self._may_be_held = MAIN not in module.graphs or may_be_held(module, self.graph)
         module, self._gradients = with_bodies(with_loops(module, self.graph), ops, self.graph)
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
@@ -72,7 +74,7 @@ class LiveGraph:
             idle = {
                 n for n, node in before.nodes.items() if node.op in CALLS and (n in replaced or n not in after.nodes)
             }
-            if may_be_held(before):
+            if self._may_be_held:
                 idle = set()
             for name, new in after.nodes.items():
                 old = before.nodes.get(name)

@@ -12,7 +12,9 @@ import tfreuse
 from tests.runtime.test_inlined_calls import Layer, X
 
 
-@pytest.mark.parametrize("use", [lambda y: (), tf.stop_gradient, lambda y: tf.cast(y, tf.int32)])
+@pytest.mark.parametrize(
+    "use", [lambda y: (), tf.stop_gradient, lambda y: tf.cast(y, tf.int32), tf.floor, tf.zeros_like]
+)
 def test_a_gradient_that_is_zero_because_of_a_call_stays_zero(use: Callable[[Any], Any]) -> None:
     layer, scale = Layer(), tf.Variable(2.0)
     first = tf.function(lambda x: (tf.nn.relu(layer(x)), scale * 3.0), autograph=False)

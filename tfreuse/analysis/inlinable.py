@@ -38,6 +38,15 @@ _PARTNERS = frozenset({"forward_function_name", "backward_function_name"})
 
 _NOT_DIFFERENTIATED = frozenset(NUMBERS.values()) - DIFFERENTIABLE - {NUMBERS["resource"], NUMBERS["variant"]}
 
+_ENDS = frozenset(
+    {
+        *("Ceil", "DrawBoundingBoxes", "EditDistance", "ExtractGlimpse", "Floor", "FloorDiv", "HSVToRGB", "LinSpace"),
+        *("OneHot", "OnesLike", "RandomShuffle", "Range", "ResizeBilinearGrad", "Rint", "Round", "SparseConcat"),
+        *("StopGradient", "TruncateDiv", "ZerosLike"),
+    }
+)
+"""Ops of differentiable results whose gradient is none (TensorFlow's registry of gradients)."""
+
 
 def needed_nodes(body: Graph) -> set[str]:
     """Nodes that run when a function is called: what its outputs and control outputs need, arguments aside."""
@@ -136,7 +145,7 @@ class Inlinable:
             if value in found or (value.port < len(types) and types[value.port] in _NOT_DIFFERENTIATED):
                 continue
             found.add(value)
-            if node.op != "StopGradient" and value.node not in graph.arguments:
+            if node.op not in _ENDS and value.node not in graph.arguments:
                 work += node.inputs
         return found
 

@@ -46,6 +46,11 @@ IN_THE_MODULE_BEFORE = {
     "one branch never runs it": ("branch", "r = Neg(other)", "r = Neg(a)", "r = Neg(hoisted)", "r = Neg(a)"),
     "one branch writes what is read": ("reading branch", "  n = Exp", f"  up = {WRITE}\n  n = Exp"),
     "what moved may fail": ("loop", PRODUCT, CHECKED),
+    "what moved may not fit": (
+        "loop",
+        "a = _Arg() {T: float, _output_shapes: [shape: <64, 64>]}",
+        "a = _Arg() {T: float, _output_shapes: [shape: <64, ?>]}",
+    ),
     "what moved from branches may fail": ("branch", PRODUCT, CHECKED),
     "what moved is drawn": ("loop", PRODUCT, "RandomUniform(n) {T: int32, dtype: float}"),
 }

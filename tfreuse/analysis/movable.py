@@ -4,7 +4,8 @@ Every node that could as well run in front of the call gets a *term*: op, device
 operands, down to the arguments. Equal nodes have one term, in one function and across the branches of one `If`.
 
 A node has no term, and stays, if it may fail, draws, writes, makes something, works in place, calls, waits for another
-node, or has a gradient that the user wrote. A loop may not run at all, so what leaves it must not fail (speculation).
+node, or has a gradient that the user wrote. A loop may not run at all, so what leaves it must not fail (speculation),
+nor have operands whose shapes are not known to fit.
 A read has a term if nothing in the functions writes what it reads, and if all that may write it in the caller is
 ordered with the call: then it sees, in front of the call, what it saw in each of the iterations.
 """
@@ -19,8 +20,10 @@ from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Summaries
 from tfreuse.analysis.inlinable import STAYS
+from tfreuse.analysis.shapes import ShapeOf, stated_shapes
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import ancestors, topological
+from tfreuse.ops.fits import surely_fits
 from tfreuse.ops.schema import RESOURCE, VARIANT
 
 LOOPS = frozenset({"StatelessWhile", "While"})
@@ -96,13 +99,14 @@ class Movable:
         runs = set(function.nodes) if self.call.speculates else ancestors(function, function.roots)
         found: dict[str, int] = {}
         blocked: dict[str, tuple[str, str]] = {}
+        shapes = stated_shapes(function)
         for name in topological(function):
             node = function.nodes[name]
             sources = dict.fromkeys(source for source, _ in node.inputs)
             same = all(source in given or source in found or source in blocked for source in sources)
             if name in function.arguments or name not in runs or not same:
                 continue
-            reason = self._reason(node, own)
+            reason = self._reason(node, own, shapes)
             above = [blocked[source] for source in sources if source in blocked]
             if reason == "":
                 continue
@@ -123,7 +127,7 @@ class Movable:
             found[name] = number
         return found
 
-    def _reason(self, node: Node, own: Analyses) -> str | None:
+    def _reason(self, node: Node, own: Analyses, shapes: ShapeOf) -> str | None:
         """Why the node stays, "" where that goes without saying; None if it may move."""
         ops, facts = self._summaries.ops, self._summaries.ops.facts(node.op)
         kind = own.kinds[node.name]
@@ -141,7 +145,10 @@ class Movable:
             return ""
         if kind == READ:
             return self._reads(node, own)
-        return "it may fail" if "raises" in facts.flags else None
+        if "raises" in facts.flags:
+            return "it may fail"
+        fits = not self.call.speculates or surely_fits(node, shapes)
+        return None if fits else "the shapes of its operands are not known to fit, and the loop need not run"
 
     def _reads(self, node: Node, own: Analyses) -> str | None:
         call = self.call

@@ -36,8 +36,18 @@ def stated_shapes(graph: Graph) -> ShapeOf:
             stated = getattr(node.attrs.value("value"), "shape", None)
         elif node.op in ("Placeholder", "VarHandleOp", "VariableV2"):
             stated = node.attrs.value("shape")
-        elif node.op in ("Identity", "ReadVariableOp") and node.inputs:
+        elif node.op == "Identity" and node.inputs:
             stated = shape_of(node.inputs[0])
+        elif node.op == "ReadVariableOp" and node.inputs:
+            stated = variable_shape(graph, node.inputs[0])
         return stated
 
     return shape_of
+
+
+def variable_shape(graph: Graph, handle: Value) -> Shape | None:
+    """The shape of the variable that a handle names, as the op says that makes it; a handle's own shape is ()."""
+    node = graph.nodes[handle.node]
+    while node.op == "Identity":
+        node = graph.nodes[node.inputs[0].node]
+    return node.attrs.value("shape") if node.op == "VarHandleOp" else None

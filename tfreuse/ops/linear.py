@@ -79,10 +79,12 @@ _LIKE = {
     **dict.fromkeys(("SigmoidGrad", "SqrtGrad", "TanhGrad"), 0),
 }
 """An operand that has the shape of the first output."""
-_SIZED = frozenset(
-    {"AvgPoolGrad", "Conv2DBackpropInput", "Conv3DBackpropInputV2", "DepthwiseConv2dNativeBackpropInput"}
-)
-"""Ops whose first operand is the shape of the result."""
+_SIZED = {
+    **dict.fromkeys(("AvgPoolGrad", "Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"), 4),
+    "Conv3DBackpropInputV2": 5,
+}
+"""Ops whose first operand is the shape of the result, if it has that many sizes: `Conv2DBackpropInput` takes height and
+width alone, too, and then as many examples as there are gradients."""
 _PAIRS = frozenset({"Add", "AddV2", "Mul", "RealDiv", "Sub"})
 
 
@@ -111,7 +113,7 @@ class Extents:
             if shape is not None and all(size >= 0 for size in shape):
                 return shape
             node = self._nodes[value.node]
-            if value.port == 0 and node.op in _SIZED:
+            if value.port == 0 and node.op in _SIZED and self._shape_of(node.inputs[0]) == (_SIZED[node.op],):
                 return "sizes", self._number(node.inputs[0])
             if value.port == 0 and node.op in _LIKE:
                 value = node.inputs[_LIKE[node.op]]

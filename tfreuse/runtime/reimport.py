@@ -24,7 +24,7 @@ def check_importable(function: Any) -> Any:
     """
     if not (hasattr(function, "structured_input_signature") and hasattr(function, "graph")):
         raise InputError("expected a concrete function; call get_concrete_function(...) on the tf.function first")
-    graph_def = function.graph.as_graph_def()
+    graph_def = function.graph.as_graph_def(add_shapes=True)
     library = {found.signature.name: found for found in graph_def.library.function}
     reasons = []
     if function.graph.deferred_external_captures:

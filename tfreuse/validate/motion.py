@@ -7,8 +7,8 @@ more, and a loop's body gives these back untouched. So is in every iteration wha
 function in the place of the argument, where the function's own arguments are the operands of the call. In a loop only
 those arguments count which the body hands on as they are.
 
-*Being run.* What left a function only computes, or reads. It must not be able to fail, as a loop need not run; in a
-branch it ran whenever the branch did, and must be found in every branch.
+*Being run.* What left a function only computes, or reads. It must not be able to fail, nor may its operands
+be able not to fit, as a loop need not run; in a branch it ran whenever the branch did, and must be found in every one.
 
 *State.* A read leaves only where nothing in the functions may write what it reads; where all that may write it in the
 caller is ordered with the call; and it comes behind everything that the call comes behind. So no write can come between
@@ -23,6 +23,7 @@ from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import ancestors, check_graph
+from tfreuse.ops.fits import surely_fits
 from tfreuse.ops.registry import Ops
 from tfreuse.validate.touches import ANYTHING, PURE, READ, Touch, Touches, may_be_one
 
@@ -234,6 +235,8 @@ class _Proof:
         is_read = self._touches.kind(function, inner) == READ
         if not is_read and "raises" in self._ops.facts(inner.op).flags:
             yield f"{inner.op} {inner.name} may fail"
+        if self._is_loop and not is_read and not surely_fits(inner, lambda value: _stated(function, value)):
+            yield f"{inner.op} {inner.name} may fail, as its operands may not fit each other"
         if not self._is_loop:
             for _, other in _named(self._was.attrs):
                 if not self._is_run(self._before.graphs[other], node):
@@ -295,10 +298,23 @@ class _Proof:
         if met is None:
             return None
         function, inner = met
-        if function.shapes is not None:
-            return function.shapes(Value(inner.name, value.port))
-        listed = inner.attrs.value("_output_shapes")
-        return None if listed is None or value.port >= len(listed[1]) else listed[1][value.port]
+        return _recorded(function, Value(inner.name, value.port))
+
+
+def _recorded(function: Graph, value: Value) -> tuple[int, ...] | None:
+    known = function.shapes(value) if function.shapes is not None else None
+    if known is not None:
+        return known
+    listed = function.nodes[value.node].attrs.value("_output_shapes", ("", ()))[1]
+    return listed[value.port] if value.port < len(listed) else None
+
+
+def _stated(function: Graph, value: Value) -> tuple[int, ...] | None:
+    """The static shape of a value, that of a constant or of what an `Identity` hands on included."""
+    found, node = _recorded(function, value), function.nodes[value.node]
+    if found is None and node.op == "Const":
+        return getattr(node.attrs.value("value"), "shape", None)
+    return _stated(function, node.inputs[0]) if found is None and node.op == "Identity" else found
 
 
 def _named(attrs: Attrs) -> list[tuple[str, str]]:

@@ -119,9 +119,11 @@ class Selections:
             return getattr(node.attrs.value("value"), "shape", None)
         if node.op in ("Placeholder", "VarHandleOp", "VariableV2"):
             return node.attrs.value("shape")  # type: ignore[no-any-return]
-        if node.op in ("Identity", "ReadVariableOp") and node.inputs:
-            return self.shape(node.inputs[0])
-        return None
+        if node.op == "ReadVariableOp":  # the shape of the handle is not that of the variable
+            while node.inputs and node.op in ("Identity", "ReadVariableOp"):
+                node = self._before.nodes[node.inputs[0].node]
+            return node.attrs.value("shape") if node.op == "VarHandleOp" else None
+        return self.shape(node.inputs[0]) if node.op == "Identity" else None
 
     def _others(self, values: Iterable[Value]) -> tuple[int, ...] | None:
         """The classes of operands that are taken as they are; they must have been there before."""

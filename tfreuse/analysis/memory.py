@@ -101,7 +101,8 @@ class Memory:
                 mask |= self._effect_ancestors(control)
             elif kind == READ and self._looks_through and self._orders_nothing(node, control):
                 mask |= self._effect_ancestors(control)
-                anchors |= self.of(control).anchors
+                operands = [source for source, _ in self._nodes[control].inputs]
+                anchors |= self.of(control).anchors.difference(operands)  # it would wait for these without the edge
             elif self._nodes[control].op == "NoOp":
                 anchors |= self.of(control).anchors
                 mask |= self.of(control).effects

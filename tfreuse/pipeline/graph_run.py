@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
 from tfreuse.ir.graph import Graph, Node, Value
-from tfreuse.ir.order import check_graph
+from tfreuse.ir.order import check_graph, topological
 from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Edit, Rewriter
 from tfreuse.remarks.remark import Remarks
@@ -71,10 +71,25 @@ class GraphRun:
             self.graph = rewritten
             self._pending = None
 
-    def released(self) -> frozenset[str]:
-        """Nodes that had to stay apart and need not any more, because what held them merged away."""
+    def released(self, outranked: Iterable[tuple[str, str]] = ()) -> frozenset[str]:
+        """Nodes that had to stay apart and need not any more, because what held them merged away.
+
+        `outranked` are pairs of a node and an equal one whose name is public and which it came before: the public one
+        could not give way to it. Once operands have merged, the order may be the other way round.
+        """
         held = self._held & self.graph.nodes.keys()
-        return held.difference(self._analyses.held_apart) if held else held
+        found = held.difference(self._analyses.held_apart) if held else held
+        pairs = [pair for pair in outranked if self.graph.nodes.keys() >= set(pair)]
+        if pairs:
+            place = {name: index for index, name in enumerate(topological(self.graph))}
+            found = found.union([public for first, public in pairs if place[public] < place[first]])
+        return found
+
+    def renew(self) -> None:
+        """Analyse the graph as it is now, its order too."""
+        too_large = self._analyses.too_large
+        self._analyses = Analyses(self.graph, self._analyses.summaries)
+        self._analyses.too_large = too_large
 
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal

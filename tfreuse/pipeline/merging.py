@@ -12,6 +12,9 @@ from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.remarks.remark import Remark
 
+PUBLIC = "name-is-public"
+"""The remark about equal nodes of which one cannot give way, because the outside knows its name."""
+
 
 class Group(NamedTuple):
     """Congruent nodes: the survivor is the first of them in topological order.
@@ -71,9 +74,9 @@ class MergePass(Pass):
             return context.remark("variant-value", candidate.names)
         if node.op in ("Identity", "NoOp") and (candidate.public or candidate.survivor in context.graph.kept):
             # A private one beside a public one stays as well, as it does where the public one becomes an alias.
-            return context.remark("name-is-public", candidate.names, "an alias would cost as much as it saves")
+            return context.remark(PUBLIC, candidate.names, "an alias would cost as much as it saves")
         if candidate.public and len(types) != 1:
-            return context.remark("name-is-public", candidate.names, f"it has {len(types)} outputs")
+            return context.remark(PUBLIC, candidate.names, f"it has {len(types)} outputs")
         return None
 
     def profitable(self, context: Context, candidate: Group) -> Remark | None:

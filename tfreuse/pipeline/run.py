@@ -17,6 +17,7 @@ from tfreuse.pipeline.allowance import Allowance, Limit, parse_limit
 from tfreuse.pipeline.graph_run import GraphRun
 from tfreuse.pipeline.library import LibraryResult
 from tfreuse.pipeline.limit import OutOfTime, check_time_limit, within
+from tfreuse.pipeline.merging import PUBLIC
 from tfreuse.pipeline.rewriter import Edit
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark, Remarks
@@ -178,10 +179,11 @@ def _run_graph(
     try:
         run.settle()
         seen: frozenset[str] = frozenset()
-        while (released := run.released()) - seen:  # a pass that fails now would release the same nodes for ever
-            seen |= released
+        while (released := run.released(_outranked(result, graph))) - seen:
+            seen |= released  # a pass that fails now would release the same nodes for ever
             for remark in [found for found in result.remarks.items if _is_about(found, graph, released)]:
                 del result.remarks.items[remark]
+            run.renew()
             if not run_all():
                 return untouched
             run.settle()
@@ -193,6 +195,14 @@ def _run_graph(
     return GraphResult(graph, run.graph, run.journal, run.equal, run.added, run.sums)
 
 
+def _outranked(result: Result, graph: Graph) -> list[tuple[str, str]]:
+    """The pairs of which one stayed beside its equal only because its name is public."""
+    remarks = [remark for remark in result.remarks.items if (remark.id, remark.function) == (PUBLIC, graph.name)]
+    return [(first, public) for first, *others in [remark.nodes for remark in remarks] for public in others]
+
+
 def _is_about(remark: Remark, graph: Graph, released: frozenset[str]) -> bool:
     """Whether a remark says that a node has to stay apart which need not any more."""
-    return remark.id in HELD and remark.function == graph.name and remark.nodes[0] in released
+    if remark.function != graph.name:
+        return False
+    return (remark.id in HELD and remark.nodes[0] in released) or (remark.id == PUBLIC and remark.nodes[-1] in released)

@@ -40,7 +40,7 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
     ]
     if not pairs:
         return frozenset()
-    needed_by = _needed_by(graph, order, effects.has_frames)
+    needed_by = _needed_by(graph, kinds, order, effects.has_frames)
     conflicts: dict[str, list[str]] = {}
     for read, write in pairs:
         if needed_by[read] & needed_by[write]:
@@ -89,12 +89,15 @@ def _readers(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: li
     return found
 
 
-def _needed_by(graph: Graph, order: list[str], has_frames: bool) -> dict[str, int]:
-    """For each node a mask of the runs that need it: one for a function, one a root for a main graph."""
+def _needed_by(graph: Graph, kinds: Mapping[str, str], order: list[str], has_frames: bool) -> dict[str, int]:
+    """For each node a mask of the runs that need it: one for a function, one a root for a main graph.
+
+    A function's writes count even if nothing needs them: the proof, which compares schedules, lets them run as well.
+    """
     roots = sorted(graph.roots - graph.frozen - set(graph.arguments))
     if graph.outputs or not roots:
         live = live_nodes(graph)
-        return {name: int(name in live) for name in order}
+        return {name: int(name in live or kinds[name] == EFFECT) for name in order}
     needed = dict.fromkeys(order, 0)
     needed.update((name, 1 << index) for index, name in enumerate(roots))
     while _pass_on(graph, order, needed) and has_frames:

@@ -17,7 +17,7 @@ export KERAS_HOME := $(CURDIR)/.venv/keras
 define run_tests
 	$(1)/bin/python -m pytest -q tests/scenarios
 	$(1)/bin/python -m pytest -q tests/strategy
-	$(1)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios --ignore=tests/strategy
+	$(1)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' --ignore=tests/scenarios --ignore=tests/strategy $(2)
 endef
 
 .DELETE_ON_ERROR:
@@ -33,7 +33,7 @@ demo: .venv/.installed  ## Show what tfreuse does on small models
 	.venv/bin/python -m tools.demo
 
 test: check  ## Run every check and every test; CI runs this
-	$(call run_tests,.venv)
+	$(call run_tests,.venv,--ignore=tests/engine)
 
 test-oldest: .venv-oldest/.installed  ## Run every test on the oldest supported TensorFlow and Keras (Python up to 3.12)
 	$(call run_tests,.venv-oldest)
@@ -43,7 +43,7 @@ check: .venv/.installed  ## Run what is quick, before a commit: lint, types, imp
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports --no-logo
-	.venv/bin/python -m pytest -q tests/engine
+	.venv/bin/python -m pytest -q -n $(WORKERS) tests/engine
 
 mutate: .venv/.installed  ## Optimise 10,000 damaged models, which takes minutes (ARGS="--count 500 --seed 7")
 	.venv/bin/python -m tools.mutate $(ARGS)

@@ -158,6 +158,16 @@ def test_a_report_is_built_when_it_is_asked_for_and_once() -> None:
     assert isinstance(report, tfreuse.Report)
 
 
+def test_a_near_miss_without_a_field_is_told_by_its_detail() -> None:
+    data = data_of("function")
+    for function in data["functions"]:
+        for miss in function["missed"]:
+            miss["field"], miss["detail"] = "", "of another kind"
+    text = render(data, 200)
+    assert "│ of another kind" in text
+    assert ": of another kind" not in text
+
+
 def test_a_coloured_console_can_print_it() -> None:
     console = Console(width=120, force_terminal=True, color_system="truecolor", record=True, quiet=True)
     console.print(layout(data_of("saved_model_inspected")))

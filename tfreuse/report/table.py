@@ -175,7 +175,7 @@ def _missed(missed: list[tuple[dict[str, Any], dict[str, Any]]]) -> Table:
     for column in ("function", "remark", "nodes", "what differs"):
         table.add_column(column, overflow="fold")
     for function, miss in missed[:MAX_ROWS]:
-        detail = f"{miss['field']}: {miss['detail']}" if miss["detail"] else miss["field"]
+        detail = ": ".join(filter(None, (miss["field"], miss["detail"])))
         cells = (function["label"] or function["name"] or "main", miss["id"], _shortened(miss["nodes"]), detail)
         table.add_row(*map(_text, cells))
     return _captioned(table, len(missed))

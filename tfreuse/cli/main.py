@@ -38,7 +38,7 @@ Target = Annotated[str | None, typer.Argument(metavar="DST", help="What to write
 Pipe = Annotated[str | None, typer.Option("--pipeline", help="Passes, for example dedupe-reads,cse{ops=Conv2D},dce.")]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", help="A named pipeline: exact (all that is bitwise; the default), conv or fast."),
+    typer.Option("--preset", help="A named pipeline: exact (the default), hoist, fast or conv."),
 ]
 Tags = Annotated[str | None, typer.Option("--tags", help="Only the graph with these tags, separated by commas.")]
 Outputs = Annotated[str | None, typer.Option("--outputs", help="Graph files: nodes that are fetched, by commas.")]

@@ -168,6 +168,27 @@ def test_a_near_miss_without_a_field_is_told_by_its_detail() -> None:
     assert ": of another kind" not in text
 
 
+@pytest.mark.parametrize(
+    ("remark", "line"),
+    [
+        (
+            {"id": "hoisted", "nodes": ["w/Conv2D", "w/Relu"], "detail": "out of w"},
+            "hoisted: w/Conv2D, w/Relu out of w",
+        ),
+        (
+            {"id": "gradient-factored", "nodes": ["AddN", "a", "b"], "detail": ""},
+            "gradient-factored: AddN of a, b in f",
+        ),
+    ],
+)
+def test_work_that_moved_is_told(remark: dict[str, Any], line: str) -> None:
+    data = data_of("function_of_nothing")
+    assert "nothing to merge" in render(data, 200)
+    data["remarks"].append({"kind": "passed", "function": "f", **remark})
+    assert line in render(data, 200)
+    assert "nothing to merge" not in render(data, 200)
+
+
 def test_a_coloured_console_can_print_it() -> None:
     console = Console(width=120, force_terminal=True, color_system="truecolor", record=True, quiet=True)
     console.print(layout(data_of("saved_model_inspected")))

@@ -15,6 +15,9 @@ from tfreuse.report.windows import drawn
 MAX_ROWS = 20
 """Rows shown of each table; the JSON holds all of them."""
 
+_MOVED = ("hoisted", "gradient-factored")
+"""Remarks about work that another rewrite than a merge saves."""
+
 
 def render(report: dict[str, Any], width: int = 110) -> str:
     """The report as plain text, without colours."""
@@ -42,6 +45,10 @@ def layout(report: dict[str, Any]) -> RenderableType:
         for function in report["functions"]
         for family in function["families"][:MAX_ROWS]
     ]
+    moved = [f"{remark['id']}: {_moved(remark)}" for remark in _moves(report)]
+    parts += map(_text, moved[:MAX_ROWS])
+    if len(moved) > MAX_ROWS:
+        parts.append(Text(f"{len(moved) - MAX_ROWS} more in the JSON"))
     missed = [(f, miss) for f in report["functions"] for miss in f["missed"]]
     if missed:
         parts.append(_missed(missed))
@@ -51,6 +58,18 @@ def layout(report: dict[str, Any]) -> RenderableType:
         if len(found) > most:
             parts.append(Text(f"{len(found) - most} more in the JSON"))
     return Group(*parts)
+
+
+def _moves(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [remark for remark in report["remarks"] if remark["id"] in _MOVED]
+
+
+def _moved(remark: dict[str, Any]) -> str:
+    """What was moved; of a sum of gradients the first node, and then what it added up."""
+    first, *others = remark["nodes"]
+    told = f"{_shortened(remark['nodes'])} {remark['detail']}" if remark["detail"] else ""
+    where = f" in {remark['function']}" if remark["function"] else ""
+    return (told or f"{first} of {_shortened(others)}") + where
 
 
 def amount(value: int | None, unit: str = "") -> str:
@@ -78,7 +97,7 @@ def _headline(report: dict[str, Any]) -> Text:
     least = "at least " if totals["unknown_cost"] else ""
     if totals["merged"]:
         lines.append(f"merged {totals['merged']}: {ops}")
-    elif not any(function["families"] for function in report["functions"]):
+    elif not any(function["families"] for function in report["functions"]) and not _moves(report):
         lines.append("nothing to merge")
     shared = [family for function in report["functions"] for family in function["families"]]
     if shared:

@@ -173,7 +173,7 @@ def test_an_error_of_the_user_leaves_nothing_behind() -> None:
 
 REFUSED: dict[str, tuple[type[Exception], dict[str, Any], str]] = {
     "on_error": (InputError, {"on_error": "ignore"}, "'fallback' or 'raise', not 'ignore'"),
-    "preset": (PipelineError, {"preset": "best"}, "unknown preset 'best'; there are exact, conv, fast"),
+    "preset": (PipelineError, {"preset": "best"}, "unknown preset 'best'; there are exact, hoist, conv, fast"),
     "pass": (PipelineError, {"pipeline": "cse,licm"}, "unknown pass 'licm'; there are"),
     "option": (PipelineError, {"pipeline": "cse{op=Conv2D}"}, "no option 'op'; it has ops"),
     "option's value": (PipelineError, {"pipeline": "cse{quantization=1}"}, "takes true or false"),

@@ -97,7 +97,7 @@ def _needed_by(graph: Graph, kinds: Mapping[str, str], order: list[str], has_fra
     roots = sorted(graph.roots - graph.frozen - set(graph.arguments))
     if graph.outputs or not roots:
         live = live_nodes(graph)
-        return {name: int(name in live or kinds[name] == EFFECT) for name in order}
+        return {name: int(name in live or (kinds[name] == EFFECT and bool(graph.outputs))) for name in order}
     needed = dict.fromkeys(order, 0)
     needed.update((name, 1 << index) for index, name in enumerate(roots))
     while _pass_on(graph, order, needed) and has_frames:

@@ -108,7 +108,9 @@ def test_pipelines(command: Command, model: Path, pipeline: str, message: str) -
 
 
 def test_presets(command: Command, model: Path) -> None:
-    assert "unknown preset 'none'; there are exact, hoist, conv" in command.refusal("inspect", "model", "--preset", "none")
+    assert "unknown preset 'none'; there are exact, hoist, conv" in command.refusal(
+        "inspect", "model", "--preset", "none"
+    )
     both = ["--preset", "exact", "--pipeline", "cse"]
     assert "give one of them" in command.refusal("inspect", "model", *both)
 

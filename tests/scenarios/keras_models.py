@@ -80,7 +80,8 @@ def keras_layer_methods(decorate: Decorate):
     expect(outputs[0], 4.0 * x.numpy() * layer.scale.numpy())
     expect(outputs[3], 8.0 * x.numpy() * layer.scale.numpy())
     expect(slope, 18.0 * x.numpy().sum(axis=0))
-    expect(layer.calls.numpy(), 3.0)
+    expect(layer.calls.numpy(), np.float32(3.0))
+    expect(layer.calls.dtype, "float32")
     paths = [weight.path for weight in layer.weights]
     return outputs, slope, layer.get_weights(), model.predict(x, verbose=0), paths
 

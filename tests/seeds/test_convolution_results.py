@@ -69,10 +69,11 @@ def test_memoised_without_a_cache() -> None:
 
 def test_four_calls_are_one_region() -> None:
     conv = layer()
-    # Whole numbers, so that nothing is rounded: TensorFlow may add up the factors of what is shared.
-    conv.set_weights([np.round(8.0 * weight) for weight in conv.get_weights()])
-    whole = np.round(4.0 * X)
-    _, after, report = executed.compare(lambda x: tf.add_n([conv(x) * (i + 1.0) for i in range(4)]), whole)
+    given = X
+    if tf.__version__.startswith("2.16."):  # it adds up the factors of what is shared: whole numbers round nothing
+        conv.set_weights([np.round(8.0 * weight) for weight in conv.get_weights()])
+        given = np.round(4.0 * X)
+    _, after, report = executed.compare(lambda x: tf.add_n([conv(x) * (i + 1.0) for i in range(4)]), given)
     assert (after["ReadVariableOp"], after["Conv2D"]) == (2, 1)
     assert executed.reported(report, "ReadVariableOp") == (8, 2)
     assert executed.reported(report, "Conv2D") == (4, 1)

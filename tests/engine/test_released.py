@@ -9,6 +9,7 @@ from tests.engine.test_soundness import OPS
 from tfreuse.ir.graph import Graph
 from tfreuse.passes.cse import Cse
 from tfreuse.passes.dedupe_reads import DedupeReads
+from tfreuse.pipeline.merging import MergePass
 from tfreuse.pipeline.passes import Context
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.run import Result, run_pipeline
@@ -18,8 +19,8 @@ CASE = read_case(Path(__file__).parent / "cases" / "gradients" / "sum_that_merge
 
 
 @dataclass(frozen=True)
-class FailsLater(DedupeReads):
-    """Merges reads once, and raises when it runs again."""
+class Once(MergePass):
+    """Merges once, and raises when it runs again."""
 
     runs: list[int] = field(default_factory=list)
 
@@ -31,16 +32,13 @@ class FailsLater(DedupeReads):
 
 
 @dataclass(frozen=True)
-class SumsOnce(Cse):
-    """Merges pure nodes once, and raises when it runs again."""
+class FailsLater(Once, DedupeReads):
+    """Reads."""
 
-    runs: list[int] = field(default_factory=list)
 
-    def run(self, context: Context, rewriter: Rewriter) -> None:
-        self.runs.append(1)
-        if len(self.runs) > 1:
-            raise ValueError("once is enough")
-        super().run(context, rewriter)
+@dataclass(frozen=True)
+class SumsOnce(Once, Cse):
+    """Pure nodes."""
 
 
 def rewritten(*passes: Cse | DedupeReads) -> tuple[Graph, Result]:

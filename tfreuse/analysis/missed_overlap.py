@@ -12,6 +12,7 @@ from tfreuse.analysis.receptive_ops import Refusal
 from tfreuse.analysis.selections import View
 from tfreuse.analysis.terms import Use
 from tfreuse.ir.graph import Node, Value
+from tfreuse.ir.order import data_ancestors
 
 MAX_NODES = 16
 """Nodes named in one remark."""
@@ -34,14 +35,8 @@ def missed_overlap(families: Families) -> Iterator[tuple[Refusal, list[str]]]:
 def _leading_to_work(families: Families) -> set[str]:
     """Live nodes that multiply, or whose results go into something that does."""
     graph = families.lanes.graph
-    found: set[str] = set()
-    work = [name for name in families.live if graph.nodes[name].op in HEAVY or name in families.lanes.dilated]
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            work += [source for source, _ in graph.nodes[name].inputs]
-    return found
+    heavy = [name for name in families.live if graph.nodes[name].op in HEAVY or name in families.lanes.dilated]
+    return data_ancestors(graph, heavy)
 
 
 def _overlap(families: Families, views: list[View]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.loops import LOOPS, Line, Loop
 from tfreuse.analysis.receptive_ops import Refusal
 from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.order import data_ancestors
 
 
 class Moving(NamedTuple):
@@ -28,18 +29,18 @@ def missed_in_loops(graph: Graph, module: Module, least: float) -> Iterator[tupl
         if getattr(call.attrs.value("body"), "name", None) not in module.graphs:
             continue
         loop = Loop(module, graph, call)
-        heavy = _above(loop.body, [node.name for node in loop.body.nodes.values() if node.op in HEAVY])
+        heavy = data_ancestors(loop.body, [node.name for node in loop.body.nodes.values() if node.op in HEAVY])
         for node in loop.body.nodes.values():
             if node.op not in ("Slice", "StridedSlice") or node.name not in heavy or _is_small(call, loop, node):
                 continue
-            if loop.changes(_above(loop.body, [source for source, _ in node.inputs[1:]])):
+            if loop.changes(data_ancestors(loop.body, [source for source, _ in node.inputs[1:]])):
                 reason = _reason(loop, node, least)
                 if reason is not None:
                     yield Refusal("overlap-loop", f"{node.name} in its body: {reason}"), [name]
 
 
 def _reason(loop: Loop, node: Node, least: float) -> str | None:
-    if loop.changes(_above(loop.body, [node.inputs[0].node])):
+    if loop.changes(data_ancestors(loop.body, [node.inputs[0].node])):
         return "the value that it cuts from changes from step to step"
     found, trips = _windows(loop, node), loop.trips
     if found is None:
@@ -54,17 +55,6 @@ def _reason(loop: Loop, node: Node, least: float) -> str | None:
     if overlap < least:
         return None
     return f"{trips} windows {where}, each element {overlap:.3g} times; a union is not moved out of a loop"
-
-
-def _above(graph: Graph, names: Iterable[str]) -> set[str]:
-    """Nodes and all that they depend on."""
-    work, seen = list(names), set[str]()
-    while work:
-        name = work.pop()
-        if name not in seen:
-            seen.add(name)
-            work += [source for source, _ in graph.nodes[name].inputs]
-    return seen
 
 
 def _is_small(call: Node, loop: Loop, node: Node) -> bool:

@@ -34,6 +34,17 @@ class Node(NamedTuple):
     device: str = ""
 
 
+def fresh_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or with a number behind it where that name is taken; it is added to `taken`, whose names are in lower
+    case, because upper and lower case count as one for TensorFlow's own names."""
+    name, number = wanted, 0
+    while name.lower() in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name.lower())
+    return name
+
+
 @dataclass(frozen=True)
 class Graph:
     """The main graph of a model (name "") or the body of one library function.

@@ -88,6 +88,18 @@ def ancestors(graph: Graph, names: Iterable[str], apart: Set[str] = frozenset())
     return found
 
 
+def data_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
+    """The nodes whose values go into these, themselves included; control edges carry none."""
+    found: set[str] = set()
+    work = list(names)
+    while work:
+        name = work.pop()
+        if name not in found:
+            found.add(name)
+            work += [source for source, _ in graph.nodes[name].inputs]
+    return found
+
+
 def _is_back_edge(nodes: Mapping[str, Node], source: str, user: Node) -> bool:
     if user.op not in ("Merge", "RefMerge"):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
@@ -71,19 +71,31 @@ class GraphRun:
             self.graph = rewritten
             self._pending = None
 
-    def released(self, outranked: Iterable[tuple[str, str]] = ()) -> frozenset[str]:
+    def released(self) -> frozenset[str]:
         """Nodes that had to stay apart and need not any more, because what held them merged away.
 
-        `outranked` are pairs of a node and an equal one whose name is public and which it came before: the public one
-        could not give way to it. Once operands have merged, the order may be the other way round.
+        A public node may have stayed for want of the first place in the order: an equal one cannot give way to a later
+        one. Once operands have merged, the order may be the other way round.
         """
         held = self._held & self.graph.nodes.keys()
         found = held.difference(self._analyses.held_apart) if held else held
-        pairs = [pair for pair in outranked if self.graph.nodes.keys() >= set(pair)]
-        if pairs:
+        stayed = self._stayed()
+        if stayed:
             place = {name: index for index, name in enumerate(topological(self.graph))}
-            found = found.union([public for first, public in pairs if place[public] < place[first]])
+            found = found.union([public for first, public in stayed if place[public] < place[first]])
         return found
+
+    def _stayed(self) -> list[tuple[str, str]]:
+        """Public nodes behind an equal one that is not, in the order that the passes went by."""
+        kept, nodes = self.graph.kept, self.graph.nodes
+        if not kept or "congruence" not in self._analyses.__dict__:
+            return []
+        return [
+            (first, public)
+            for first, *others in self._analyses.congruence.classes
+            for public in kept.intersection(others)
+            if first not in kept and first in nodes and public in nodes
+        ]
 
     def renew(self) -> None:
         """Analyse the graph as it is now, its order too."""

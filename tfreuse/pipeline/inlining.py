@@ -24,7 +24,7 @@ from typing import NamedTuple
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects, Summaries
 from tfreuse.analysis.inlinable import Inlinable, needed_nodes
 from tfreuse.ir.attrs import Attr, Attrs
-from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.graph import Graph, Node, Value, fresh_name
 from tfreuse.ir.order import ancestors, topological
 from tfreuse.pipeline.rewriter import Rewriter
 
@@ -104,18 +104,13 @@ class _Scopes:
         self._taken: set[str] = set()
         for name in graph.nodes:
             parts = name.split("/")
-            self._taken.update("/".join(parts[:length]) for length in range(1, len(parts) + 1))
+            self._taken.update("/".join(parts[:length]).lower() for length in range(1, len(parts) + 1))
 
     def for_body(self, function: str) -> str:
         """A name for one more body of a function; `__inference_tower_12` gives `tower`, `tower_1` and so on."""
         found = re.fullmatch(r"_*(?:inference|forward|backward)_(.+)_[0-9]+", function)
         label = re.sub(r"[^A-Za-z0-9_.-]", "_", found[1] if found else function).lstrip("_.-") or "call"
-        name, number = label, 0
-        while name in self._taken:
-            number += 1
-            name = f"{label}_{number}"
-        self._taken.add(name)
-        return name
+        return fresh_name(label, self._taken)
 
 
 class _Caller:

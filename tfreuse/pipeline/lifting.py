@@ -15,7 +15,7 @@ from tfreuse.analysis.effects import EFFECT
 from tfreuse.analysis.movable import Call, Movable
 from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.ir.attrs import Attr, Attrs
-from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
+from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value, fresh_name
 from tfreuse.ir.order import ancestors, topological
 from tfreuse.ops.registry import Ops
 
@@ -98,7 +98,7 @@ def lift(
     for function in (*call.functions, *call.others):
         if function.name in origins.values():  # both branches are one function
             continue
-        name = _fresh(f"{function.name}_hoisted", names)
+        name = fresh_name(f"{function.name}_hoisted", names)
         gives = call.speculates and function in call.functions
         functions[name] = _with_arguments(function, name, list(zip(types, shapes, strict=True)), gives)
         origins[name] = function.name
@@ -138,7 +138,7 @@ def _new_nodes(movable: Movable, numbers: list[int], kinds: Mapping[str, str], o
         attrs = node.attrs if agree else node.attrs.updated({"_output_shapes": None})
         reads = ops.facts(node.op).kind == "effects"
         made[number] = Node(
-            _fresh(f"{call.name}/{scope}/{node.name.rpartition('/')[2]}", names),
+            fresh_name(f"{call.name}/{scope}/{node.name.rpartition('/')[2]}", names),
             node.op,
             inputs,
             waits if reads else frozenset(),
@@ -151,11 +151,13 @@ def _new_nodes(movable: Movable, numbers: list[int], kinds: Mapping[str, str], o
 def _with_arguments(function: Graph, name: str, more: list[tuple[int, Shape | None]], gives: bool) -> Graph:
     """The function with arguments more (types and shapes), which a loop's body also gives back."""
     taken = {node.lower() for node in function.nodes} | {label.lower() for label, _ in function.outputs}
-    fresh = [Node(_fresh("hoisted", taken), ARGUMENT_OP, attrs=Attrs({"T": Attr("type", dtype)})) for dtype, _ in more]
+    fresh = [
+        Node(fresh_name("hoisted", taken), ARGUMENT_OP, attrs=Attrs({"T": Attr("type", dtype)})) for dtype, _ in more
+    ]
     old = [function.nodes[argument] for argument in function.arguments]
     nodes = {node.name: node for node in [*old, *fresh]}
     nodes.update({key: node for key, node in function.nodes.items() if key not in nodes})
-    outputs = [(_fresh("hoisted_out", taken), Value(node.name)) for node in fresh] if gives else []
+    outputs = [(fresh_name("hoisted_out", taken), Value(node.name)) for node in fresh] if gives else []
     attrs: dict[str, Attr | None] = {}
     for key in ("_input_shapes", "_output_shapes") if gives else ("_input_shapes",):
         listed = function.attrs.value(key, ("", ()))[1]
@@ -238,12 +240,3 @@ def _shapes(movable: Movable, outputs: Sequence[Output], made: Mapping[int, Node
         recorded = made[number].attrs.value("_output_shapes", ("", ()))[1]
         found.append(known(Value(term.node.name, port)) if known else recorded[port] if port < len(recorded) else None)
     return tuple(found)
-
-
-def _fresh(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 0
-    while name.lower() in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    taken.add(name.lower())
-    return name

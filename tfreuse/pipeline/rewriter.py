@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
-from tfreuse.ir.graph import Graph, Node, Value
+from tfreuse.ir.graph import Graph, Node, Value, fresh_name
 
 
 class Edit(NamedTuple):
@@ -78,13 +78,7 @@ class Rewriter:
     def fresh_name(self, wanted: str) -> str:
         """`wanted`, or with a number behind it where that name is taken; upper and lower case count as one, as they
         do for TensorFlow's own names."""
-        taken = self._taken_names()
-        name, number = wanted, 0
-        while name.lower() in taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        taken.add(name.lower())
-        return name
+        return fresh_name(wanted, self._taken_names())
 
     def _taken_names(self) -> set[str]:
         if self._taken is None:

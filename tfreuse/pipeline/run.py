@@ -179,7 +179,7 @@ def _run_graph(
     try:
         run.settle()
         seen: frozenset[str] = frozenset()
-        while (released := run.released(_outranked(result, graph))) - seen:
+        while (released := run.released()) - seen:
             seen |= released  # a pass that fails now would release the same nodes for ever
             for remark in [found for found in result.remarks.items if _is_about(found, graph, released)]:
                 del result.remarks.items[remark]
@@ -193,12 +193,6 @@ def _run_graph(
         failed(error, "the pipeline")
         return untouched
     return GraphResult(graph, run.graph, run.journal, run.equal, run.added, run.sums)
-
-
-def _outranked(result: Result, graph: Graph) -> list[tuple[str, str]]:
-    """The pairs of which one stayed beside its equal only because its name is public."""
-    remarks = [remark for remark in result.remarks.items if (remark.id, remark.function) == (PUBLIC, graph.name)]
-    return [(first, public) for first, *others in [remark.nodes for remark in remarks] for public in others]
 
 
 def _is_about(remark: Remark, graph: Graph, released: frozenset[str]) -> bool:

@@ -83,6 +83,17 @@ def _fast(function: Callable[..., Any]) -> Any:
     return tfreuse.dedupe(function, preset="fast")
 
 
+def _rounded(step_with: Callable[..., Variant]) -> Variants:
+    """A step written with repetition, and shared; decorated with `fast`, which may round differently."""
+    return Variants(
+        plain=step_with(tf.function, shared=False),
+        tfreuse=step_with(_fast, shared=False),
+        ideal=step_with(tf.function, shared=True),
+        xla=step_with(_compiled, shared=False),
+        exact=False,
+    )
+
+
 def train_step_whole(batch: int) -> Variants:
     """A whole step (forward twice, tape, SGD with momentum) decorated with `fast`.
 
@@ -104,13 +115,7 @@ def train_step_whole(batch: int) -> Variants:
 
         return Variant(wrap(step), (x,), (*weights, *moments))
 
-    return Variants(
-        plain=step_with(tf.function, shared=False),
-        tfreuse=step_with(_fast, shared=False),
-        ideal=step_with(tf.function, shared=True),
-        xla=step_with(_compiled, shared=False),
-        exact=False,
-    )
+    return _rounded(step_with)
 
 
 def gan_step_whole(batch: int) -> Variants:
@@ -140,13 +145,7 @@ def gan_step_whole(batch: int) -> Variants:
 
         return Variant(wrap(step), (noise,), (*critic, *generator, *moments))
 
-    return Variants(
-        plain=step_with(tf.function, shared=False),
-        tfreuse=step_with(_fast, shared=False),
-        ideal=step_with(tf.function, shared=True),
-        xla=step_with(_compiled, shared=False),
-        exact=False,
-    )
+    return _rounded(step_with)
 
 
 def discriminator_two_tapes(batch: int) -> Variants:

@@ -15,7 +15,6 @@ NAMES = names_in(CASES)
 
 KNOWN_BUGS = {
     "races/fetched_together": "nodes that are fetched by two names are taken never to run together",
-    "races/a_read_that_stays_beside_its_equal": "two arguments are two resources, for the proof as well",
     "races/one_variable_in_two_arguments": "two arguments are two resources, as for control dependencies",
     "control_edges/recomputed_behind_a_reading_call": "a call that only reads holds no recomputation back",
 }

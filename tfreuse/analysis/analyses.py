@@ -19,11 +19,12 @@ from tfreuse.ir.order import topological
 
 
 class Analyses:
-    """The analyses of `graph`; `summaries` tell what calls do."""
+    """The analyses of `graph`; `summaries` tell what calls do, `apart` names reads that are equal to no other."""
 
-    def __init__(self, graph: Graph, summaries: Summaries) -> None:
+    def __init__(self, graph: Graph, summaries: Summaries, apart: frozenset[str] = frozenset()) -> None:
         self.graph = graph
         self.summaries = summaries
+        self.apart = apart
         self.racing: frozenset[str] = frozenset()
         self.too_large: Mapping[str, str] = {}
         """Survivors that would take more memory than the user allows, with a text that says how much."""
@@ -44,7 +45,7 @@ class Analyses:
         kinds = self.effects.kinds()
         kinds.update(dict.fromkeys(self.graph.arguments, FIXED))
         self.racing = racing_reads(self.graph, self.effects, kinds, self.order)
-        kinds.update(dict.fromkeys(self.racing, FIXED))
+        kinds.update(dict.fromkeys(self.racing | (self.apart & kinds.keys()), FIXED))
         return kinds
 
     @cached_property
@@ -98,7 +99,7 @@ class Analyses:
         """
         if graph is self.graph:
             return self
-        fresh = Analyses(graph, self.summaries)
+        fresh = Analyses(graph, self.summaries, self.apart)
         fresh.too_large = self.too_large
         if "order" in preserved and "order" in self.__dict__:
             fresh.order = [name for name in self.order if name in graph.nodes]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tfreuse.analysis.alias import UNKNOWN, Resource
+from tfreuse.analysis.alias import UNKNOWN, Resource, may_alias
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects
 from tfreuse.analysis.live import live_nodes
 from tfreuse.ir.graph import Graph, Node, Value
@@ -40,6 +40,35 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
     ]
     if not pairs:
         return frozenset()
+    return _racing(graph, effects, kinds, order, pairs)
+
+
+def parted_reads(
+    graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str], equal: Mapping[str, str]
+) -> frozenset[str]:
+    """Those of `equal`, reads that stay beside the equal read that each leads to, that may see another state.
+
+    They do if some write with which one of the two is not ordered is of the same variable; here two arguments may be
+    one. Reads that are merged need not fear that: both at one moment is one of the orders that the program allows.
+    """
+    accesses = {name: effects.of(graph.nodes[name]) for name in {*equal, *equal.values()}}
+    writers = _by_resource(graph, effects, kinds, EFFECT, "write", unknown=True)
+    pairs = [
+        (name, write)
+        for name, found in accesses.items()
+        for resource, writes in writers.items()
+        if any(may_alias(resource, access.resource) for access in found)
+        for write in writes
+        if not _are_neighbours(graph, name, write)
+    ]
+    racing = _racing(graph, effects, kinds, order, pairs) if pairs else frozenset()
+    return frozenset(read for read, other in equal.items() if not racing.isdisjoint((read, other)))
+
+
+def _racing(
+    graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str], pairs: list[tuple[str, str]]
+) -> frozenset[str]:
+    """The reads of those pairs (read, write) that some run needs together and that no path orders."""
     needed_by = _needed_by(graph, kinds, order, effects.has_frames)
     conflicts: dict[str, list[str]] = {}
     for read, write in pairs:
@@ -58,13 +87,13 @@ def _uses(node: Node, name: str) -> bool:
 
 
 def _by_resource(
-    graph: Graph, effects: Effects, kinds: Mapping[str, str], kind: str, mode: str
+    graph: Graph, effects: Effects, kinds: Mapping[str, str], kind: str, mode: str, unknown: bool = False
 ) -> dict[Resource, list[str]]:
     found: dict[Resource, list[str]] = {}
     nodes = graph.nodes
     for name in [name for name in effects.touching if kinds[name] == kind]:
         for access in effects.of(nodes[name]):
-            if access.mode == mode and access.resource != UNKNOWN:
+            if access.mode == mode and (unknown or access.resource != UNKNOWN):
                 found.setdefault(access.resource, []).append(name)
     return found
 

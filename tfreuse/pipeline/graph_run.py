@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.effects import READ, Summaries
+from tfreuse.analysis.races import parted_reads
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import check_graph, topological
 from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Edit, Rewriter
-from tfreuse.remarks.remark import Remarks
+from tfreuse.remarks.remark import Remark, Remarks
 
 
 class GraphRun:
@@ -20,7 +21,13 @@ class GraphRun:
     the graph or at the end.
     """
 
-    def __init__(self, graph: Graph, summaries: Summaries, too_large: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        summaries: Summaries,
+        too_large: Mapping[str, str] | None = None,
+        apart: frozenset[str] = frozenset(),
+    ) -> None:
         self.graph = graph
         self.journal: list[Edit] = []
         self.equal: dict[str, str] = {}
@@ -29,7 +36,7 @@ class GraphRun:
         """The nodes that passes added, as they were then; later passes may have merged some away."""
         self.sums: dict[str, tuple[Value, ...]] = {}
         """Of what some of these are the sums."""
-        self._analyses = Analyses(graph, summaries)
+        self._analyses = Analyses(graph, summaries, apart)
         self._analyses.too_large = too_large or {}
         self._pending: Rewriter | None = None
         self._orphans: dict[str, None] = {}
@@ -100,8 +107,26 @@ class GraphRun:
     def renew(self) -> None:
         """Analyse the graph as it is now, its order too."""
         too_large = self._analyses.too_large
-        self._analyses = Analyses(self.graph, self._analyses.summaries)
+        self._analyses = Analyses(self.graph, self._analyses.summaries, self._analyses.apart)
         self._analyses.too_large = too_large
+
+    def parted(self) -> dict[str, Remark]:
+        """Reads that stay beside an equal one, each with the remark that says what may come between the two.
+
+        Whatever was merged because these are equal must be taken back: a caller may pass one variable as two arguments.
+        """
+        left: dict[str, list[str]] = {}
+        for read, first in self.equal.items():
+            members = left.setdefault(first, [first] if first in self.graph.nodes else [])
+            if read in self.graph.nodes:
+                members.append(read)
+        staying = {read: members[0] for members in left.values() for read in members[1:]}
+        if not staying:
+            return {}
+        analyses = self._analyses
+        parted = parted_reads(self.graph, analyses.effects, analyses.kinds, analyses.order, staying)
+        detail = "a write may come between, should two handles be of one variable"
+        return {read: Remark("racing-reads", self.graph.name, (staying[read], read), detail) for read in sorted(parted)}
 
     def _note(self, rewriter: Rewriter) -> None:
         self.journal += rewriter.journal

@@ -151,7 +151,10 @@ class Orders:
         return self._knots[earlier] == self._knots[later]
 
     def _see_the_same(self, equal: Mapping[str, str]) -> Iterator[Found]:
-        """Reads that stay and are taken to see one state do so: every write stands on the same side of both."""
+        """Reads that stay and are taken to see one state do so: every write stands on the same side of both.
+
+        A caller may pass one variable as two arguments, so a write of any that may be the same counts.
+        """
         pairs = [
             pair for read, other in equal.items() for write in self._writes if self._conflict(read, write)
             for pair in ((read, write), (other, write))
@@ -163,7 +166,7 @@ class Orders:
                     continue
                 if ((write, read) in ordered) != ((write, other) in ordered):
                     yield read, f"{write} runs before only one of it and {other}"
-                if (write, read) in ordered or not self._is_one_resource(read, write):
+                if (write, read) in ordered:
                     continue
                 is_before = (read, write) in ordered and (other, write) in ordered
                 if not is_before and self._needed_together(read, write):

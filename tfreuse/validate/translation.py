@@ -69,14 +69,15 @@ class _Proof:
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
         for read, other in witness.equal.items():
-            if not self._kinds.get(read) == self._kinds.get(other) == READ:
+            first = _end(forward, other)  # what is left of those that are equal
+            if read == first or not self._kinds.get(read) == self._kinds.get(first) == READ:
                 continue  # of nothing else is it asked
-            if read in after.nodes and other in after.nodes:
-                self._equal[read] = other
+            if read in after.nodes and first in after.nodes:
+                self._equal[read] = first
             elif read in after.nodes:
-                forward.setdefault(other, read)
+                forward[first] = read
             else:
-                forward.setdefault(read, other)
+                forward.setdefault(read, first)
         self._forward = {name: _end(forward, name) for name in forward}
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)

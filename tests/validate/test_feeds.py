@@ -11,12 +11,13 @@ import tensorflow as tf
 from tfreuse.bridge.module import ops_of, read_module
 from tfreuse.ir.graph import Value
 from tfreuse.validate.domains import Domain, Domains
-from tfreuse.validate.feeds import FLAVOURS, Wanted, edges, make_feed
+from tfreuse.validate.feeds import FLAVOURS, Wanted, can_make, edges, make_feed
 from tfreuse.validate.numeric_makers import TensorFlowMakers
 from tfreuse.validate.signatures import Input, Signature
 from tfreuse.validate.steering import steering_loop
 
 MAKERS = TensorFlowMakers({"words keys": np.array([b"ant", b"bee"], object)})
+NARROW = tf.dtypes.experimental
 FLOATS = [np.float16, np.float32, np.float64, tf.bfloat16.as_numpy_dtype]
 
 
@@ -30,6 +31,18 @@ def test_edges(dtype: Any) -> None:
     assert sum((wide == 0) & np.signbit(wide)) == 1
     tiny = float(tf.as_dtype(dtype).as_numpy_dtype(1)) and np.abs(wide[(wide != 0) & np.isfinite(wide)])
     assert (tiny < {2: 1e-4, 4: 1.1e-38, 8: 2.2e-308}[values.dtype.itemsize]).sum() >= 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "possible"),
+    [*((dtype, True) for dtype in FLOATS), (np.complex128, True), (np.int64, True), (np.uint8, True), (bool, True),
+     *((dtype.as_numpy_dtype, False) for dtype in (NARROW.int4, NARROW.float8_e5m2, tf.qint8))],
+)  # fmt: skip
+def test_types(dtype: Any, possible: bool) -> None:
+    """No values narrower than a byte, and no quantised ones, are made."""
+    assert can_make(np.dtype(dtype)) is possible
+    if possible:
+        assert make_feed([Wanted("x", np.dtype(dtype), (2, 3))], 0, MAKERS)["x"].dtype == dtype
 
 
 def test_flavours() -> None:

@@ -60,7 +60,7 @@ def can_make(dtype: np.dtype[Any]) -> bool:
 
 
 def _is_tiny(dtype: np.dtype[Any]) -> bool:
-    return str(dtype).startswith(("int2", "int4", "uint2", "uint4", "float4", "float6", "float8"))
+    return str(dtype) in ("int2", "int4", "uint2", "uint4") or str(dtype).startswith(("float4_", "float6_", "float8_"))
 
 
 def make_feed(wanted: Sequence[Wanted], number: int, makers: Makers) -> Feed:

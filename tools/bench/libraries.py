@@ -1,10 +1,12 @@
 """Library functions and bytes before and after, and the time that `tf.saved_model.load` takes.
 
-    python -m tools.bench.libraries [--corpus FOLDER] [--rounds N] [--no-times] [--json FILE]
+    python -m tools.bench.libraries [--corpus FOLDER] [--rounds N] [--no-times] [--verify N]
+                                    [--json FILE]
 
 Models: every SavedModel of the corpus, a Keras ResNet50 exported with two endpoints, and a `tf.Module` with three
 functions over it. Each is optimised as `tfreuse optimize` does it, and again with `--strip-shapes`. Bytes are those of
-`saved_model.pb`; weights are not touched. Load times are ratios of loads in one round, optimised/original.
+`saved_model.pb`; weights are not touched. Load times are ratios of loads in one round, optimised/original. With
+`--verify` both are run on so many feeds for each signature, and a difference ends the whole with an error.
 """
 
 from __future__ import annotations
@@ -91,8 +93,11 @@ def _module(backbone: Any, folder: Path) -> None:
     tf.saved_model.save(Model(), str(folder))
 
 
-def measure_model(source: Path, room: Path, rounds: Rounds | None) -> dict[str, Any]:
-    """Functions and bytes of the original and both results; `load`: paired ratios, or why there are none."""
+def measure_model(source: Path, room: Path, rounds: Rounds | None, verify: int = 0) -> dict[str, Any]:
+    """Functions and bytes of the original and both results; `load`: paired ratios, or why there are none.
+
+    `judged` and `not_judged` count the outputs that verification judged or could not judge.
+    """
     import tensorflow as tf
 
     import tfreuse
@@ -100,11 +105,13 @@ def measure_model(source: Path, room: Path, rounds: Rounds | None) -> dict[str, 
     folders, found = {"original": source}, {}
     for name, strip in (("optimised", False), ("stripped", True)):
         folders[name] = room / name
-        report = tfreuse.optimize_saved_model(source, folders[name], strip_shapes=strip, overwrite=True)
+        report = tfreuse.optimize_saved_model(source, folders[name], strip_shapes=strip, overwrite=True, verify=verify)
         if report.failures:
             raise RuntimeError(f"{source}: {report.failures}")
-        library = report.to_dict()["library"]
-        found["functions_before"], found[f"functions_{name}"] = library["functions"].values()
+        told = report.to_dict()
+        found["functions_before"], found[f"functions_{name}"] = told["library"]["functions"].values()
+        for key in ("judged", "not_judged") if verify else ():
+            found[key] = sum(len(signature[key]) for signature in told["verification"]["signatures"])
     for name, folder in folders.items():
         found[f"bytes_{name}"] = (folder / FILE).stat().st_size
     if rounds is not None:
@@ -120,16 +127,19 @@ def measure_model(source: Path, room: Path, rounds: Rounds | None) -> dict[str, 
 def show(report: dict[str, Any], console: Console) -> None:
     """Prints one row a model."""
     table = Table(title="Functions and bytes of SavedModels", title_justify="left")
-    for index, column in enumerate(("model", "functions", "bytes", "after", "stripped", "load", "load, stripped")):
+    columns = ("model", "functions", "bytes", "after", "stripped", "load", "load, stripped", "judged", "not judged")
+    for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     for name, found in report["models"].items():
         before = found["bytes_original"]
         sizes = [f"{1 - found[f'bytes_{key}'] / before:.1%} less" for key in ("optimised", "stripped")]
         load = [spread_of(ratio) for ratio in found["load"].values()] if "load" in found else ["", ""]
         functions = f"{found['functions_before']} → {found['functions_optimised']}"
-        table.add_row(name, functions, f"{before:,}", *sizes, *load)
+        verified = [str(found.get(key, "")) for key in ("judged", "not_judged")]
+        table.add_row(name, functions, f"{before:,}", *sizes, *load, *verified)
     console.print(table)
     console.print("load: time of tf.saved_model.load in the same round, optimised/original: median and quartiles")
+    console.print("judged: outputs that --verify compared; not judged: those of which it says why it could not")
 
 
 @app.command(help=__doc__)
@@ -137,6 +147,7 @@ def main(
     corpus: Annotated[Path, typer.Option(help="A folder with SavedModels in it.")] = CORPUS,
     rounds: Annotated[int, typer.Option(help="Loads of each model.")] = 7,
     no_times: Annotated[bool, typer.Option("--no-times", help="Sizes only.")] = False,
+    verify: Annotated[int, typer.Option(help="Feeds for each signature.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures here.")] = None,
 ) -> None:
     console = wide_console()
@@ -146,7 +157,7 @@ def main(
         room = Path(folder)
         for name, source in models(corpus, room / "made"):
             with console.status(name):
-                report["models"][name] = measure_model(source, room, times)
+                report["models"][name] = measure_model(source, room, times, verify)
     show(report, console)
     if json_file:
         json_file.write_text(json.dumps(report, indent=2) + "\n")

@@ -58,7 +58,8 @@ def test_a_graph() -> None:
 def test_a_gradient_of_relu_has_a_bound_only_where_activations_are_equal() -> None:
     from tfreuse.bridge.module import ops_of, read_module
     from tfreuse.ir.graph import Value
-    from tfreuse.validate.tolerance import Unbounded, roundings
+    from tfreuse.validate.roundings import roundings
+    from tfreuse.validate.tolerance import Unbounded
 
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [2, 3])

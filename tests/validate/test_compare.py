@@ -12,8 +12,10 @@ import tensorflow as tf
 from tfreuse.bridge.module import ops_of, read_module
 from tfreuse.ir.graph import Value
 from tfreuse.validate.compare import compare, ulp_distance
+from tfreuse.validate.magnitudes import as_magnitudes
 from tfreuse.validate.numeric_programs import as_array
-from tfreuse.validate.tolerance import Unbounded, as_magnitudes, bound, gamma, roundings
+from tfreuse.validate.roundings import roundings
+from tfreuse.validate.tolerance import Unbounded, bound, gamma
 
 NANS = np.array([0x7FC00000, 0x7FC00001], np.uint32).view(np.float32)
 BFLOAT16 = tf.bfloat16.as_numpy_dtype

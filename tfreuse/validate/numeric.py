@@ -23,9 +23,10 @@ from tfreuse.validate.numeric_makers import TensorFlowMakers
 from tfreuse.validate.numeric_programs import Program
 from tfreuse.validate.outside import deed
 from tfreuse.validate.payloads import swaps_operands
+from tfreuse.validate.roundings import roundings, untouched
 from tfreuse.validate.signatures import Signature
 from tfreuse.validate.steering import steering_loop
-from tfreuse.validate.tolerance import Unbounded, bound, roundings, untouched
+from tfreuse.validate.tolerance import Unbounded, bound
 from tfreuse.validate.verdicts import Runs, Tally, Verdict
 
 MORE_FEEDS = 10

@@ -15,11 +15,11 @@ from tfreuse.bridge.savedmodel import SavedModelFolder
 from tfreuse.errors import InputError
 from tfreuse.ir.graph import Value
 from tfreuse.pipeline.run import Result
+from tfreuse.validate.magnitudes import as_magnitudes
 from tfreuse.validate.numeric import Feeds, Trial, verify
 from tfreuse.validate.numeric_programs import Concrete, LoadedModel, Program
 from tfreuse.validate.numeric_session import SessionProgram
 from tfreuse.validate.signatures import Input, Signature, graph_signatures, saved_signatures
-from tfreuse.validate.tolerance import as_magnitudes
 
 FeedSource = str | PathLike[str] | Mapping[str, Any] | Sequence[str | PathLike[str] | Mapping[str, Any]]
 

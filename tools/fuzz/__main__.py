@@ -29,7 +29,7 @@ from rich.table import Table
 
 from tfreuse.pipeline.text import PRESETS
 
-SHARES = {"a": 0.55, "b": 0.33, "c": 0.12}
+SHARES = {"a": 0.45, "b": 0.43, "c": 0.12}
 TURN = {"a": 60.0, "b": 120.0, "c": 60.0}
 """Seconds after which a process ends and another takes over, with another hash seed and empty memory."""
 LARGE = 1_000_000_000

@@ -90,7 +90,9 @@ def _module(backbone: Any, folder: Path) -> None:
             crops = [image, image[:, :, ::-1], image]
             return tf.add_n([self.backbone(crop, training=False) for crop in crops]) / 3.0
 
-    tf.saved_model.save(Model(), str(folder))
+    model = Model()
+    functions = {"classify": model.classify, "predict": model.predict, "averaged": model.averaged}
+    tf.saved_model.save(model, str(folder), signatures=functions)
 
 
 def measure_model(source: Path, room: Path, rounds: Rounds | None, verify: int = 0) -> dict[str, Any]:

@@ -115,10 +115,12 @@ class GraphRun:
 
         Whatever was merged because these are equal must be taken back: a caller may pass one variable as two arguments.
         """
+        merged = {edit.node for edit in self.journal if edit.kind in ("merge", "alias")}
+        here = self.graph.nodes.keys() - merged
         left: dict[str, list[str]] = {}
         for read, first in self.equal.items():
-            members = left.setdefault(first, [first] if first in self.graph.nodes else [])
-            if read in self.graph.nodes:
+            members = left.setdefault(first, [first] if first in here else [])
+            if read in here:
                 members.append(read)
         staying = {read: members[0] for members in left.values() for read in members[1:]}
         if not staying:

@@ -68,8 +68,8 @@ class _Proof:
         self._new = {name: node for name, node in after.nodes.items() if name not in before.nodes}
         forward = dict(witness.stands_for)
         self._equal: dict[str, str] = {}
-        for read, other in witness.equal.items():
-            first = _end(forward, other)  # what is left of those that are equal
+        for claim in witness.equal.items():
+            read, first = (_end(forward, name) for name in claim)  # what is left of those that are equal
             if read == first or not self._kinds.get(read) == self._kinds.get(first) == READ:
                 continue  # of nothing else is it asked
             if read in after.nodes and first in after.nodes:
@@ -77,7 +77,7 @@ class _Proof:
             elif read in after.nodes:
                 forward[first] = read
             else:
-                forward.setdefault(read, first)
+                forward[read] = first
         self._forward = {name: _end(forward, name) for name in forward}
         present = {node.op for node in before.nodes.values()}
         self._has_frames = any(ops.facts(op).kind == "control" for op in present)

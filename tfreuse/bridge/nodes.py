@@ -24,6 +24,7 @@ class NodeReader:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Attr] = {}
+        self._entries: dict[bytes, tuple[str, Attr]] = {}
         self._shared: dict[bytes, tuple[Attrs, str]] = {}
         self._ops: dict[bytes, str] = {}
         self.in_order = False
@@ -110,21 +111,25 @@ class NodeReader:
     def _read_wire(self, proto: Any, rest: bytes) -> Attrs | None:
         """The attributes in `rest`, asking `proto` only for values not seen before; None for a length of two bytes."""
         found: dict[str, Attr] = {}
-        known, at, size = self._known, 0, len(rest)
+        entries, at, size = self._entries, 0, len(rest)
         try:
             while at < size:
                 end = at + 2 + rest[at + 1]
-                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
-                    key = at + 4 + rest[at + 3]
-                    if rest[at + 2] != 0x0A or rest[key] != 0x12 or key + 2 + rest[key + 1] != end or end - at > 129:
-                        return None
-                    name, wire = rest[at + 4 : key].decode(), rest[key + 2 : end]
-                    attr = known.get(wire)
-                    if attr is None:
-                        attr = known[wire] = read_attr(proto.attr[name])
-                    found[name] = attr
-                elif end - at > 129:
+                if end - at > 129:
                     return None
+                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
+                    entry = rest[at:end]
+                    pair = entries.get(entry)
+                    if pair is None:
+                        key = 4 + entry[3]
+                        if entry[2] != 0x0A or entry[key] != 0x12 or key + 2 + entry[key + 1] != len(entry):
+                            return None
+                        name, wire = entry[4:key].decode(), entry[key + 2 :]
+                        attr = self._known.get(wire)
+                        if attr is None:
+                            attr = self._known[wire] = read_attr(proto.attr[name])
+                        pair = entries[entry] = name, attr
+                    found[pair[0]] = pair[1]
                 at = end
         except IndexError:
             return None

@@ -58,9 +58,10 @@ class AttrKeys:
         attrs = node.attrs
         if self._fingerprints is not None and attrs.functions:
             attrs = self._fingerprints().renamed(attrs)
-        filled = dict(self._ops.defaults(node.op))
-        filled.update(attrs.items())
-        return {name: attr for name, attr in filled.items() if name not in INSIGNIFICANT}
+        filled = {**self._ops.defaults(node.op), **dict(attrs.items())}
+        for name in INSIGNIFICANT & filled.keys():
+            del filled[name]
+        return filled
 
 
 class Congruence:

@@ -51,15 +51,16 @@ class Cse(MergePass):
     def legal(self, context: Context, candidate: Group) -> Remark | None:
         """What all merges must satisfy, and the two kinds of nodes that stay apart by default."""
         flags = context.ops.facts(context.graph.nodes[candidate.survivor].op).flags
-        if "stateless-random" in flags and not self.stateless_random:
+        if flags and "stateless-random" in flags and not self.stateless_random:
             return context.remark("stateless-random", candidate.names)
-        if "quantization-unit" in flags and not self.quantization:
+        if flags and "quantization-unit" in flags and not self.quantization:
             return context.remark("quantization-unit", candidate.names)
         return super().legal(context, candidate)
 
     def profitable(self, context: Context, candidate: Group) -> Remark | None:
         """What all merges must satisfy, and no parts that are used far apart."""
-        apart = "" if self.cheap_large else context.analyses.repetition.between(candidate.names)
-        if apart:
-            return context.remark("cheap-to-repeat", candidate.names, apart)
+        if not self.cheap_large and context.analyses.repetition.is_possible:
+            apart = context.analyses.repetition.between(candidate.names)
+            if apart:
+                return context.remark("cheap-to-repeat", candidate.names, apart)
         return super().profitable(context, candidate)

@@ -52,13 +52,16 @@ class Alias:
     def resource(self, value: Value) -> Resource:
         """The resource that a handle value names, looked up through `Identity` and its like."""
         for _ in range(len(self._nodes)):
-            node = self._nodes[value.node]
-            if node.name in self._argument_index:
-                return Resource("argument", self._argument_index[node.name])
+            name = value.node
+            found = self._made.get(name)
+            if found is not None:
+                return found
+            if name in self._argument_index:
+                return Resource("argument", self._argument_index[name])
+            node = self._nodes[name]
             if node.op not in _FORWARDING or not node.inputs:
-                if node.name not in self._made:
-                    self._made[node.name] = self._made_by(node)
-                return self._made[node.name]
+                found = self._made[name] = self._made_by(node)
+                return found
             value = node.inputs[0]
         return UNKNOWN
 

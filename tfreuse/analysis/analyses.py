@@ -102,7 +102,7 @@ class Analyses:
         fresh = Analyses(graph, self.summaries, self.apart)
         fresh.too_large = self.too_large
         if "order" in preserved and "order" in self.__dict__:
-            fresh.order = [name for name in self.order if name in graph.nodes]
+            fresh.order = list(filter(graph.nodes.__contains__, self.order))
         if "congruence" in preserved and "congruence" in self.__dict__:
             fresh.congruence = self.congruence.without(gone)
             fresh.kinds = self.kinds

@@ -8,7 +8,7 @@ finds a candidate and the comparison of keys proves it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Sequence, Set
 from copy import copy
 
 from tfreuse.analysis.effects import PURE, READ
@@ -58,9 +58,10 @@ class AttrKeys:
         attrs = node.attrs
         if self._fingerprints is not None and attrs.functions:
             attrs = self._fingerprints().renamed(attrs)
-        filled = dict(self._ops.defaults(node.op))
-        filled.update(attrs.items())
-        return {name: attr for name, attr in filled.items() if name not in INSIGNIFICANT}
+        filled = {**self._ops.defaults(node.op), **dict(attrs.items())}
+        for name in INSIGNIFICANT & filled.keys():
+            del filled[name]
+        return filled
 
 
 class Congruence:
@@ -88,7 +89,8 @@ class Congruence:
             # A group stands behind its members in the order: once more, by the number that it turned out to have.
             count, self._earlier, self.number = len(members), self.number, {}
             members = self._number(graph, order, alone)
-        self._members = members
+        self.classes: Sequence[list[str]] = list(members.values())
+        """Two congruent nodes or more each, in topological order."""
 
     def _number(self, graph: Graph, order: list[str], alone: frozenset[str]) -> dict[int, list[str]]:
         """Fill `number`; gives the nodes of each number that two or more have.
@@ -99,7 +101,6 @@ class Congruence:
         found: dict[Hashable, int] = {}
         number = self.number
         kinds = self._memory.kinds
-        controlled = self._memory.states
         commutes, attr_key, known_keys = self._ops.commutes, self.attr_keys.key, self.attr_keys.by_object
         nodes, own = graph.nodes, -_STEP
         lone = alone.union([name for name, kind in kinds.items() if kind not in _MERGEABLE])
@@ -108,18 +109,18 @@ class Congruence:
             if name in lone:
                 number[name] = own
                 continue
-            node = nodes[name]
-            operands = [number[source] + port for source, port in node.inputs]
-            if len(operands) == 2 and operands[0] > operands[1] and commutes(node.op, node.attrs):
+            _, op, inputs, controls, attrs, device = node = nodes[name]
+            operands = [number[source] + port for source, port in inputs]
+            if len(operands) == 2 and operands[0] > operands[1] and commutes(op, attrs):
                 operands.reverse()
-            attrs: Hashable
-            if node.attrs.is_colocated:
-                attrs = self.attributes(node)
+            meaning: Hashable
+            if attrs.is_colocated:
+                meaning = self.attributes(node)
             else:
-                attrs = known_keys.get((node.op, node.device, id(node.attrs)))
-                if attrs is None:
-                    attrs = attr_key(node)
-            key = (attrs, self.state(node) if name in controlled else 0, *operands)
+                meaning = known_keys.get((op, device, id(attrs)))
+                if meaning is None:
+                    meaning = attr_key(node)
+            key = (meaning, self.state(node) if controls else 0, *operands)
             number[name] = first = found.setdefault(key, own)
             if first != own:
                 if first in members:
@@ -158,20 +159,13 @@ class Congruence:
         waits = {number[anchor] for anchor in anchors}.difference([number[source] for source, _ in node.inputs])
         return (frozenset(waits), effects) if waits else effects
 
-    @property
-    def classes(self) -> Iterable[list[str]]:
-        """Two congruent nodes or more each, in topological order."""
-        return self._members.values()
-
-    def without(self, gone: Iterable[str]) -> Congruence:
+    def without(self, gone: Set[str]) -> Congruence:
         """The same numbers, and the classes without nodes that were merged away, turned into aliases or removed."""
         other = copy(self)
-        other._members = dict(self._members)
-        out = set(gone)
-        for number in {self.number[name] for name in out if name in self.number}:
-            left = [name for name in self._members.get(number, ()) if name not in out]
-            if len(left) > 1:
-                other._members[number] = left
-            else:
-                other._members.pop(number, None)
+        if gone:
+            left = [
+                names if gone.isdisjoint(names) else [name for name in names if name not in gone]
+                for names in self.classes
+            ]
+            other.classes = [names for names in left if len(names) > 1]
         return other

@@ -10,6 +10,7 @@ from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.fingerprint import Fingerprints
 from tfreuse.analysis.gradients import custom_gradients
+from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.facts import Facts
@@ -98,6 +99,7 @@ class Effects:
         self._alias = Alias(graph, self._ops)
         self._plain: dict[str, str] = {}
         self._fixed_ranges: dict[str, Mapping[str, tuple[int, int]]] = {}
+        self._known: dict[tuple[str, tuple[Value, ...], Attrs], frozenset[Access]] = {}
         self.has_frames = any(self._ops.facts(op).kind == "control" for op in graph.by_op)
         self.reference_sources = frozenset(
             name for op, names in graph.by_op.items() if self._ops.gives_ref(op) for name in names
@@ -118,8 +120,12 @@ class Effects:
             found = _ANYTHING
         elif facts.kind == "allocates":
             found = frozenset({Access("allocate", Resource("handle", node.name)), *self._listed(node, facts)})
+        elif facts.accesses:
+            same = node.op, node.inputs, node.attrs
+            known = self._known.get(same)
+            found = self._known[same] = frozenset(self._listed(node, facts)) if known is None else known
         else:
-            found = frozenset(self._listed(node, facts)) if facts.accesses else _NOTHING
+            found = _NOTHING
         if self.reference_sources and any(value.node in self.reference_sources for value in node.inputs):
             # A TF1 reference is an alias of the variable's buffer: using it is an unordered read.
             found |= {Access("write", UNKNOWN)} if self._takes_ref(node.op) else {Access("read", UNKNOWN)}

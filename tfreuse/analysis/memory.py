@@ -44,15 +44,15 @@ class Memory:
     def __init__(
         self, graph: Graph, kinds: Mapping[str, str], order: list[str], has_frames: bool, has_races: bool
     ) -> None:
-        self._nodes = graph.nodes
+        self._nodes = nodes = graph.nodes
         self.kinds = kinds
         self._looks_through = not has_races
         effects = {name for name, kind in kinds.items() if kind == EFFECT}.difference(graph.arguments)
         self._effect_names = [name for name in order if name in effects] if effects else []
         self.states: dict[str, State] = {}
-        controlled = [name for name in order if graph.nodes[name].controls]
+        controlled = [name for name in order if nodes[name].controls]
         if has_frames or len(self._effect_names) > MAX_EFFECTS:
-            self.states = {name: State(graph.nodes[name].controls, 0) for name in controlled}
+            self.states = {name: State(nodes[name].controls, 0) for name in controlled}
             return
         self._bits = {name: 1 << index for index, name in enumerate(self._effect_names)}
         self._above: dict[str, int] = {}

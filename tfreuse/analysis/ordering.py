@@ -13,11 +13,10 @@ def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str], fresh: I
     """Whether some duplicate of `fresh` waits for a node that its survivor does not wait for (after the merge)."""
     for duplicate in fresh:
         one, other = nodes[duplicate], nodes[forward[duplicate]]
-        if one.controls == other.controls:
-            if one.inputs == other.inputs:
-                continue
-            for (source, _), (twin, _) in zip(one.inputs, other.inputs, strict=True):
-                if source != twin and forward.get(source, source) != forward.get(twin, twin):
+        _, _, inputs, controls, _, _ = one
+        if controls == other.controls:
+            for (source, _), (twin, _) in zip(inputs, other.inputs, strict=True):
+                if source != twin != forward.get(source) and forward.get(source, source) != forward.get(twin, twin):
                     break
             else:
                 continue

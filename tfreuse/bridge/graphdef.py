@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning, write_new
@@ -51,19 +52,18 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
     left: list[Any] = []
     changed: list[tuple[int, Node, Node]] = []
     arguments = len(before.nodes) - len(source)  # a function's stand in front, and in no proto
-    for index, (name, old) in enumerate(before.nodes.items(), -arguments):
+    for (name, old), proto in zip(islice(before.nodes.items(), arguments, None), source, strict=True):
         new = after.nodes.get(name)
-        if new is None or index < 0:
+        if new is None:
             continue
         if new is not old or everything:
             changed.append((len(left), old, new))
-        left.append(source[index])
+        left.append(proto)
     is_wider = len(after.nodes) > len(left) + arguments
-    if target is not source:
-        target.extend(left)
-    elif len(left) != len(source):
+    if target is not source or len(left) != len(source):
         del target[:]
-        target.extend(left)
+        for proto in left:
+            target.add().CopyFrom(proto)  # faster than `extend`
     for index, old, new in changed:
         proto = target[index]
         write_inputs(new, None if everything else old, proto, text_of)

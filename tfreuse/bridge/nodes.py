@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from sys import intern
 from typing import Any
 
 from tfreuse.bridge.attrs import read_attr, read_attrs, write_attr
@@ -24,8 +25,8 @@ class NodeReader:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Attr] = {}
-        self._shared: dict[bytes, tuple[Attrs, str]] = {}
-        self._ops: dict[bytes, str] = {}
+        self._entries: dict[bytes, tuple[str, Attr]] = {}
+        self._shared: dict[bytes, tuple[str, Attrs, str]] = {}
         self.in_order = False
         """Whether the nodes read last are known to stand behind their inputs each."""
 
@@ -41,23 +42,21 @@ class NodeReader:
             GraphError: for a name that stands twice.
         """
         # One loop, with little called for the ordinary node: protocol-buffer access dominates reading, and Python
-        # calls come next. So a node is taken from its wire form, of which the end, device and attributes, is the key
-        # of what was read before; a length of two bytes is rare, and read in the ordinary way.
+        # calls come next. So a node is taken from its wire form, which without name and inputs is the key of what was
+        # read before; a length of two bytes is rare, and read in the ordinary way.
         nodes: dict[str, Node] = {}
         in_order = by_name
         known: dict[bytes, tuple[Value, ...]] = {}
-        shared, ops, new = self._shared, self._ops, tuple.__new__
+        shared, new = self._shared, tuple.__new__
         for proto in protos:
             wire = proto.SerializeToString()  # in any order: equal bytes mean equal attributes, others are compared
             texts: list[bytes] = []
-            op = ""
+            size = len(wire)
             try:
-                end = wire[1] + 2
-                key, size = wire[2:end], wire[end + 1]
-                start, at = end + 2, end + 2 + size
-                is_short = wire[0] == _NAME and wire[end] == _OP and end < 130 and size < 128
-                op = ops.get(wire[start:at], "")
-                size = len(wire)
+                start = wire[1] + 2
+                key, at = wire[2:start], start + 2 + wire[start + 1]
+                is_short = wire[0] == _NAME and wire[start] == _OP and start < 130 and at - start < 130
+                op = wire[start:at]
                 while at < size and wire[at] == _INPUT:
                     end = at + 2 + wire[at + 1]
                     is_short = is_short and end - at < 130
@@ -83,48 +82,47 @@ class NodeReader:
                     values = known[text] = values_of(text.decode())
                     in_order = in_order and values[0].node in nodes
                 inputs = inputs + values if inputs else values
-            rest = wire[at:] if is_short and size - at < _SHARED_LIMIT else None
+            rest = op + wire[at:] if is_short and size - at < _SHARED_LIMIT else None
             found = None if rest is None else shared.get(rest)
-            attrs, device = self._read_rest(proto, rest) if found is None else found
-            if not op or not is_short:
-                op = proto.op
-                ops[op.encode()] = op
+            kind, attrs, device = self._read_rest(proto, rest) if found is None else found
             if name in nodes:
                 raise GraphError(f"two nodes are called {name!r}")
-            nodes[name] = new(Node, (name, op, inputs, controls, attrs, device))
+            nodes[name] = new(Node, (name, kind, inputs, controls, attrs, device))
             if by_name:
                 known[key] = (new(Value, (name, 0)),)
         self.in_order = in_order
         return nodes
 
-    def _read_rest(self, proto: Any, rest: bytes | None) -> tuple[Attrs, str]:
-        """Attributes and device of a node, noted under the part of its wire form that holds just them."""
+    def _read_rest(self, proto: Any, rest: bytes | None) -> tuple[str, Attrs, str]:
+        """Op, attributes and device of a node, noted under the parts of its wire form that hold just them."""
+        op, device = intern(proto.op), intern(proto.device)
         if rest is None:
-            return read_attrs(proto.attr), proto.device
+            return op, read_attrs(proto.attr), device
         attrs = self._read_wire(proto, rest)
         if attrs is None:
             attrs = read_attrs(proto.attr, self._known)
-        found = self._shared[rest] = attrs, proto.device
+        found = self._shared[rest] = op, attrs, device
         return found
 
     def _read_wire(self, proto: Any, rest: bytes) -> Attrs | None:
         """The attributes in `rest`, asking `proto` only for values not seen before; None for a length of two bytes."""
         found: dict[str, Attr] = {}
-        known, at, size = self._known, 0, len(rest)
+        entries, at, size = self._entries, 0, len(rest)
         try:
             while at < size:
                 end = at + 2 + rest[at + 1]
-                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
-                    key = at + 4 + rest[at + 3]
-                    if rest[at + 2] != 0x0A or rest[key] != 0x12 or key + 2 + rest[key + 1] != end or end - at > 129:
-                        return None
-                    name, wire = rest[at + 4 : key].decode(), rest[key + 2 : end]
-                    attr = known.get(wire)
-                    if attr is None:
-                        attr = known[wire] = read_attr(proto.attr[name])
-                    found[name] = attr
-                elif end - at > 129:
+                if end - at > 129:
                     return None
+                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
+                    entry = rest[at:end]
+                    pair = entries.get(entry)
+                    if pair is None:
+                        key = 4 + entry[3]
+                        if entry[2] != 0x0A or entry[key] != 0x12 or key + 2 + entry[key + 1] != len(entry):
+                            return None
+                        name = intern(entry[4:key].decode())
+                        pair = entries[entry] = name, read_attr(proto.attr[name])
+                    found[pair[0]] = pair[1]
                 at = end
         except IndexError:
             return None

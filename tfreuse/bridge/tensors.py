@@ -13,7 +13,7 @@ from tfreuse.ir import dtypes
 from tfreuse.ir.attrs import Tensor
 
 _STRING = dtypes.NUMBERS["string"]
-_PACKED = {"<f4": "f", "<f8": "d", "?": "?", "<i8": "q", "<u8": "Q"}
+_PACKED = {"<f4": "<f", "<f8": "<d", "?": "<?", "<i8": "<q", "<u8": "<Q"}
 """Element types whose field holds the element itself, as `struct` writes them."""
 _FIELDS: dict[str, tuple[str, str]] = {
     "float": ("float_val", "<f4"),
@@ -47,29 +47,27 @@ def read_tensor(proto: Any) -> Tensor | None:
     Raises:
         GraphError: if the elements do not fit the shape.
     """
-    if proto.tensor_shape.unknown_rank:
+    declared, dtype = proto.tensor_shape, proto.dtype
+    if declared.unknown_rank:
         return None
-    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    shape = tuple([dim.size for dim in declared.dim])
     count = 1
     for size in shape:
         if size < 0:
             return None
         count *= size
-    if proto.dtype == _STRING:
+    if dtype == _STRING:
         return _read_strings(list(proto.string_val), count, shape)
-    width = dtypes.size_of(proto.dtype)
-    name = dtypes.NAMES.get(proto.dtype, "")
+    width = dtypes.size_of(dtype)
+    name = dtypes.NAMES.get(dtype, "")
     if width is None:
         return None
-    if proto.tensor_content:
-        content = proto.tensor_content
+    content: bytes = proto.tensor_content
+    if content:
         if len(content) != count * width:
             raise GraphError(f"a tensor of shape {list(shape)} holds {len(content)} bytes, not {count * width}")
     elif name in _FIELDS:
-        field, code = _FIELDS[name]
-        content = _list_bytes(getattr(proto, field), code)
-        if code == "<f4" and np.isnan(np.frombuffer(content, code)).any():
-            content = _wire_bytes(proto, field)
+        content = _list_bytes(proto, *_FIELDS[name])
         if len(content) % width:
             raise GraphError("a complex tensor lists half a number")
         if len(content) > count * width:
@@ -78,7 +76,7 @@ def read_tensor(proto: Any) -> Tensor | None:
             content = bytes(width)
     else:
         return None
-    return Tensor(proto.dtype, shape, _trimmed(content, width))
+    return Tensor(dtype, shape, _trimmed(content, width))
 
 
 def write_tensor(value: Tensor | bytes, proto: Any) -> None:
@@ -117,12 +115,15 @@ def _read_strings(values: list[bytes], count: int, shape: tuple[int, ...]) -> Te
     return Tensor(_STRING, shape, tuple(values))
 
 
-def _list_bytes(values: Any, code: str) -> bytes:
+def _list_bytes(proto: Any, field: str, code: str) -> bytes:
+    values = getattr(proto, field)
     if code in _PACKED:
-        if len(values) == 1 and values[0] == values[0]:
+        if len(values) == 1 and (value := values[0]) == value:
             # numpy takes its time for one number, and most lists hold one; but Python's floats make every NaN quiet.
-            return struct.pack(f"<{_PACKED[code]}", values[0])
-        return np.array(values, dtype=code).tobytes()
+            return struct.pack(_PACKED[code], value)
+        elements = np.array(values, dtype=code)
+        is_exact = code != "<f4" or not np.isnan(elements).any()
+        return elements.tobytes() if is_exact else _wire_bytes(proto, field)
     # Narrow types stand in an int32 field, sign-extended or not; the low bits are the element.
     return np.array(values, dtype="<i8").astype(code).tobytes()
 

@@ -15,10 +15,11 @@ def is_ordered(nodes: Mapping[str, Node]) -> bool:
     """Whether every node stands behind all of its inputs, back edges of loops aside."""
     seen: set[str] = set()
     for name, node in nodes.items():
-        for source, _ in node.inputs:
+        _, _, inputs, controls, _, _ = node
+        for source, _ in inputs:
             if source not in seen and not _is_back_edge(nodes, source, node):
                 return False
-        if node.controls and not seen.issuperset(node.controls):
+        if controls and not seen.issuperset(controls):
             return False
         seen.add(name)
     return True

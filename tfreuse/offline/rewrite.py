@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
-from tfreuse.bridge.origins import add_origins, origins_of
+from tfreuse.bridge.origins import add_origins, has_origins, origins_of
 from tfreuse.errors import GraphError, InputError
 from tfreuse.ir.collector import collector_paused
 from tfreuse.ir.graph import Module
@@ -81,7 +81,7 @@ def rewrite_in_place(
         origins = {
             name: origins_of(_merged(result, name), module.graphs[name].nodes, protos)
             for name, protos in _bodies(graph_def, nodes)
-            if name in module.graphs
+            if name in module.graphs and has_origins(protos)
         }
         write_module(module, result.after, graph_def, ops, nodes=nodes, origins=result.origins)
         for name, protos in _bodies(graph_def):
@@ -93,12 +93,7 @@ def _merged(result: Result, name: str) -> dict[str, str]:
     found = result.graphs.get(name)
     if found is None:
         return {}
-    merged = {edit.node: edit.other for edit in found.journal if edit.kind in ("merge", "alias")}
-    for node, other in merged.items():
-        while other in merged:
-            other = merged[other]
-        merged[node] = other
-    return merged
+    return {edit.node: edit.other for edit in found.journal if edit.kind in ("merge", "alias")}
 
 
 def _bodies(graph_def: Any, nodes: Any = None) -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,7 @@ class Ops:
     ) -> None:
         self._find = schemas
         self._schemas: dict[str, OpSchema | None] = {}
-        self._output_types: dict[tuple[str, Attrs], tuple[int, ...]] = {}
+        self._output_types: dict[tuple[str, int], tuple[Attrs, tuple[int, ...]]] = {}
         self._facts = builtin_facts() if facts is None else facts
         self._commutative = builtin_commutative() if commutative is None else commutative
 
@@ -58,11 +58,12 @@ class Ops:
 
     def output_types(self, op: str, attrs: Attrs) -> tuple[int, ...]:
         """The `DataType` of each output (none for an op without a signature)."""
-        found = self._output_types.get((op, attrs))
+        found = self._output_types.get((op, id(attrs)))
         if found is None:
             schema = self.schema(op)
-            found = self._output_types[op, attrs] = () if schema is None else schema.output_types(attrs)
-        return found
+            types = () if schema is None else schema.output_types(attrs)
+            found = self._output_types[op, id(attrs)] = attrs, types  # kept alive, or another could come to have its id
+        return found[1]
 
     def gives_ref(self, op: str) -> bool:
         """Whether an output of the op is a TF1 reference: whoever consumes it reads an aliased buffer."""

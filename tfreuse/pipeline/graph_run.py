@@ -13,6 +13,8 @@ from tfreuse.pipeline.passes import Context, Pass
 from tfreuse.pipeline.rewriter import Edit, Rewriter
 from tfreuse.remarks.remark import Remark, Remarks
 
+_NOTHING = Node("", "")
+
 
 class GraphRun:
     """Runs passes on one graph; a pass that raises leaves no trace but its remarks.
@@ -135,13 +137,16 @@ class GraphRun:
         self.added.update(rewriter.added)
         self.sums.update(rewriter.sums)
         nodes = rewriter.graph.nodes
-        merged = [
-            nodes.get(edit.node) or self.added[edit.node]
-            for edit in rewriter.journal
-            if edit.kind in ("merge", "alias") or (edit.kind == "inline" and edit.node in nodes)
-        ]  # a body need not use every operand of its call
-        self._orphans.update(dict.fromkeys([source for node in merged for source, _ in node.inputs]))
-        self._orphans.update(dict.fromkeys([name for node in merged for name in sorted(node.controls)]))
+        if self.added:
+            nodes = {**self.added, **nodes}
+        pairs = [(nodes[edit.node], nodes[edit.other]) for edit in rewriter.journal if edit.kind in ("merge", "alias")]
+        # A body need not use every operand of its call.
+        pairs += [
+            (nodes[edit.node], _NOTHING) for edit in rewriter.journal if edit.kind == "inline" and edit.node in nodes
+        ]
+        sources = [value.node for one, other in pairs for value in one.inputs if value not in other.inputs]
+        controls = [name for one, other in pairs if one.controls for name in sorted(one.controls - other.controls)]
+        self._orphans.update(dict.fromkeys([*sources, *controls]))
 
     def _note_equal_reads(self) -> None:
         if "congruence" in self._analyses.__dict__:

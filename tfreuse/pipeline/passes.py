@@ -29,8 +29,8 @@ The proof asks it again, of the graph as it was before the pipeline."""
 class Context:
     """What a pass may ask: the graph, its analyses, the op tables; and where it leaves its remarks.
 
-    `orphans` are the operands of nodes that earlier passes merged; `following` are the passes that come next; `added`
-    names nodes that passes added.
+    `orphans` are operands of nodes that earlier passes merged, without those of the survivors; `following` are the
+    passes that come next; `added` names nodes that passes added.
     """
 
     graph: Graph

@@ -95,14 +95,14 @@ class Rewriter:
             GraphError: if a frozen or public node would vanish, the survivor is itself merged away, or one of the
                 two does not exist.
         """
-        graph = self.graph
+        graph, forward = self.graph, self.forward
         if duplicate not in graph.nodes or survivor not in graph.nodes:
             self._require(duplicate, survivor)
-        if survivor in self.forward or duplicate in self.forward or duplicate == survivor:
+        if survivor in forward or duplicate in forward or duplicate == survivor:
             raise GraphError(f"cannot merge {duplicate!r} into {survivor!r}: one of them is merged already")
         if duplicate in self._fixed:
             raise GraphError(f"cannot merge {duplicate!r}: it must stay as it is")
-        self.forward[duplicate] = survivor
+        forward[duplicate] = survivor
         if alias_type is None:
             if duplicate in graph.kept:
                 raise GraphError(f"cannot merge {duplicate!r}: its name is public")
@@ -181,7 +181,7 @@ class Rewriter:
         if not (self.forward or self._removed or self._waits or self._added or self._values):
             return self.graph
         forward, aliases, waits = self.forward, self._aliases, self._waits
-        moved = forward.keys() | {node for node, _ in self._values}
+        moved = forward.keys() | {node for node, _ in self._values} if self._values else forward.keys()
         gone = self._removed.union(forward).difference(aliases)
         widened = self._widened_shapes()
         special = widened.union(aliases, waits)
@@ -189,12 +189,13 @@ class Rewriter:
         for name, node in self._listed() if self._added else self.graph.nodes.items():
             if name in gone:
                 continue
-            for source, _ in node.inputs:
+            _, _, inputs, controls, _, _ = node
+            for source, _ in inputs:
                 if source in moved:
                     node = self._redirected(node)
                     break
             else:
-                if node.controls and not forward.keys().isdisjoint(node.controls):
+                if controls and not forward.keys().isdisjoint(controls):
                     node = self._redirected(node)
             if name in special:
                 node = aliases.get(name, node)
@@ -243,10 +244,12 @@ class Rewriter:
             inputs = tuple(map(self._forwarded, node.inputs))
         else:
             inputs = tuple(
-                Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs
+                [Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs]
             )
-        controls = frozenset(forward.get(control, control) for control in node.controls)
-        return node._replace(inputs=inputs, controls=controls)
+        name, op, _, controls, attrs, device = node
+        if controls:
+            controls = frozenset([forward.get(control, control) for control in controls])
+        return Node(name, op, inputs, controls, attrs, device)
 
     def _recolocated(self, node: Node) -> Node:
         """Rewrites `loc:@duplicate` to the survivor, which stands on the same device."""
@@ -273,8 +276,9 @@ class Rewriter:
             survivor
             for duplicate, survivor in self.forward.items()
             if survivor in nodes
-            and "_output_shapes" in nodes[survivor].attrs
-            and nodes[survivor].attrs["_output_shapes"] != nodes[duplicate].attrs.get("_output_shapes")
+            and (attrs := nodes[survivor].attrs) is not nodes[duplicate].attrs
+            and "_output_shapes" in attrs
+            and attrs["_output_shapes"] != nodes[duplicate].attrs.get("_output_shapes")
         }
 
     def _control_outputs(self) -> tuple[tuple[str, str], ...]:

@@ -17,6 +17,7 @@ from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.dtypes import DIFFERENTIABLE, NUMBERS
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import ancestors
+from tfreuse.ops.registry import Ops
 
 CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
@@ -66,6 +67,22 @@ def behind_optional(graph: Graph, kinds: Mapping[str, str], order: Iterable[str]
             node = graph.nodes[name]
             if any(source in found for source, _ in node.inputs) or not found.isdisjoint(node.controls):
                 found.add(name)
+    return found
+
+
+def differentiated(graph: Graph, values: Iterable[Value], ops: Ops) -> set[Value]:
+    """`values` and what they come from, as far as a gradient of them goes."""
+    found: set[Value] = set()
+    work = list(values)
+    while work:
+        value = work.pop()
+        node = graph.nodes[value.node]
+        types = ops.output_types(node.op, node.attrs)
+        if value in found or (value.port < len(types) and types[value.port] in _NOT_DIFFERENTIATED):
+            continue
+        found.add(value)
+        if node.op not in _ENDS and value.node not in graph.arguments:
+            work += node.inputs
     return found
 
 
@@ -124,30 +141,15 @@ class Inlinable:
     def _gives_zeros(self, graph: Graph, call: Node, body: Graph) -> bool:
         """Whether TensorFlow gives zeros for an operand because of this call, and nothing without it."""
         if self._sought[0] is not graph:
-            self._sought = graph, self._differentiated(graph, [value for _, value in graph.outputs])
+            self._sought = graph, differentiated(graph, [value for _, value in graph.outputs], self._ops)
         sought: list[Value] = []
         unsought: list[Value] = []
         for port, (_, value) in enumerate(body.outputs):
             (sought if Value(call.name, port) in self._sought[1] else unsought).append(value)
         if not sought or not unsought:
             return False
-        more = self._differentiated(body, unsought) - self._differentiated(body, sought)
+        more = differentiated(body, unsought, self._ops) - differentiated(body, sought, self._ops)
         return any(value.node in body.arguments for value in more)
-
-    def _differentiated(self, graph: Graph, values: Iterable[Value]) -> set[Value]:
-        """`values` and what they come from, as far as a gradient of them goes."""
-        found: set[Value] = set()
-        work = list(values)
-        while work:
-            value = work.pop()
-            node = graph.nodes[value.node]
-            types = self._ops.output_types(node.op, node.attrs)
-            if value in found or (value.port < len(types) and types[value.port] in _NOT_DIFFERENTIATED):
-                continue
-            found.add(value)
-            if node.op not in _ENDS and value.node not in graph.arguments:
-                work += node.inputs
-        return found
 
     def _of_body(self, body: Graph) -> str:
         summaries, needed = self._summaries, self.needed(body)

@@ -6,6 +6,8 @@ operands, down to the arguments. Equal nodes have one term, in one function and 
 A node has no term, and stays, if it may fail, draws, writes, makes something, works in place, calls, waits for another
 node, or has a gradient that the user wrote. A loop may not run at all, so what leaves it must not fail (speculation),
 nor have operands whose shapes are not known to fit.
+Branches may differ in whether they ask for a term's gradient; it stays then.
+
 A read has a term if nothing in the functions writes what it reads, and if all that may write it in the caller is
 ordered with the call: then it sees, in front of the call, what it saw in each of the iterations.
 """
@@ -19,7 +21,7 @@ from tfreuse.analysis.alias import UNKNOWN, Alias, Resource, may_alias
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Summaries
-from tfreuse.analysis.inlinable import STAYS
+from tfreuse.analysis.inlinable import STAYS, differentiated
 from tfreuse.analysis.shapes import ShapeOf, stated_shapes
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import ancestors, topological
@@ -86,8 +88,26 @@ class Movable:
         for index, function in enumerate(call.functions):
             self.numbers.append(self._number(index, function))
         if not call.speculates:
-            shared = set.intersection(*(set(numbers.values()) for numbers in self.numbers))
+            shared: set[int] = set.intersection(*(set(numbers.values()) for numbers in self.numbers))
+            shared -= self._sought_in_part(shared)
             self.numbers = [{n: k for n, k in numbers.items() if k in shared} for numbers in self.numbers]
+
+    def _sought_in_part(self, shared: Collection[int]) -> set[int]:
+        """Of the terms that all branches have, those whose gradient some of them ask for and some do not.
+
+        A branch that does not has zeros for what the term is made of. In front of the branches these zeros would go
+        through the term's own gradient, and nothing times infinity is no zero.
+        """
+        sought: list[set[int]] = []
+        for function, numbers in zip(self.call.functions, self.numbers, strict=True):
+            reached = differentiated(function, [value for _, value in function.outputs], self._summaries.ops)
+            sought.append({numbers[node] for node, _ in reached if node in numbers})
+        everywhere: set[int] = set.intersection(*sought)
+        parted = {number for some in sought for number in some - everywhere}.intersection(shared)
+        for numbers, stays in zip(self.numbers, self.stays, strict=True):
+            heavy = [n for n, k in numbers.items() if k in parted and self.terms[k].node.op in HEAVY]
+            stays.update(dict.fromkeys(heavy, "its gradient is asked for in one branch, and is zero in another"))
+        return parted
 
     def _number(self, index: int, function: Graph) -> dict[str, int]:
         own = Analyses(function, self._summaries)

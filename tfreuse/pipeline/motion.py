@@ -8,7 +8,7 @@ on its own as soon as it is made, and one that is refused is not made.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -125,6 +125,13 @@ def run_motion(
     return found
 
 
+def first_origin(origins: Mapping[str, str], name: str) -> str:
+    """The function that a function was first made from."""
+    while name in origins:
+        name = origins[name]
+    return name
+
+
 class _Run:
     """One pass on its way through a module."""
 
@@ -152,7 +159,7 @@ class _Run:
         for group in callees_first(module):
             for caller in group:
                 graph = module.graphs.get(caller)
-                if len(group) > 1 or graph is None or caller in self._skip:
+                if len(group) > 1 or graph is None or first_origin(self._motion.origins, caller) in self._skip:
                     continue
                 names = [name for name in graph.nodes if graph.nodes[name].op in self._step.ops]
                 if self._limit is not None and names:

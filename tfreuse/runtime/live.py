@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from tfreuse.analysis.effects import EFFECT, Effects, Summaries
 from tfreuse.analysis.inlinable import CALLS
+from tfreuse.analysis.movable import BRANCHES, LOOPS
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN, ops_of, read_module
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import topological
+from tfreuse.pipeline.motion import first_origin
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.runtime.called import may_be_held, with_bodies
+from tfreuse.runtime.live_branches import replace_branch, retire, with_branches
 from tfreuse.runtime.live_loops import widen_loop, with_loops
 from tfreuse.runtime.new_ops import create_op
 from tfreuse.validate.proved import run_proved
@@ -51,40 +54,45 @@ class LiveGraph:
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
         module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
         self._may_be_held = MAIN not in module.graphs or may_be_held(module, self.graph)
-        module, self._gradients = with_bodies(with_loops(module, self.graph), ops, self.graph)
+        module, self._gradients = with_bodies(
+            with_branches(with_loops(module, self.graph), self.graph), ops, self.graph
+        )
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects, bodies: Bodies | None = None) -> None:
         """Rewire the operations that `after` changed, and make those that are new; undone whole if an edit fails.
 
-        `bodies` has for new bodies of loops the body before and after. Loops change last, when nothing else can fail.
+        `bodies` has for new bodies of loops and branches the body before and after. Loops change last, when nothing
+        else can fail; a branch gives way to a new operation, and its graphs go with it.
 
         A write keeps waiting for disconnected reads: a closure may hold one, and a gradient may yet use it. That does
         not go for calls where nothing can hold one, because they may be expensive. What was made before an edit failed
         stays, disconnected.
         """
         undo: list[Callable[[], None]] = [self._created.clear]
+        made = {name for name, node in after.nodes.items() if name not in before.nodes or _is_another(node, before)}
+        replaced = made & before.nodes.keys()
+        idle = {n for n, node in before.nodes.items() if node.op in CALLS and (n in replaced or n not in after.nodes)}
+        if self._may_be_held:
+            idle = set()
+
+        def controls_of(name: str) -> frozenset[str]:
+            old, new = before.nodes.get(name), after.nodes[name]
+            waits_on = old is not None and old.op == new.op and effects.kind(old) == EFFECT
+            return new.controls | (old.controls - idle) if old is not None and waits_on else new.controls
+
         try:
-            made = {name for name, node in after.nodes.items() if name not in before.nodes or _is_another(node, before)}
             if made:
                 for name in topological(after):
                     if name in made:
-                        self._create(after.nodes[name])
-            replaced = self._created.keys() & before.nodes.keys()
-            idle = {
-                n for n, node in before.nodes.items() if node.op in CALLS and (n in replaced or n not in after.nodes)
-            }
-            if self._may_be_held:
-                idle = set()
+                        self._create(after.nodes[name], controls_of(name), bodies or {}, undo)
             for name, new in after.nodes.items():
                 old = before.nodes.get(name)
-                if old is None or name in replaced or (new is old and replaced.isdisjoint(new.controls)):
+                if old is None or name in replaced or (new is old and not (replaced and _uses(new, replaced))):
                     continue
                 op = self._find(name)
                 self._move_inputs(op, old.inputs, new.inputs[: len(old.inputs)], undo)
-                controls = new.controls
-                if effects.kind(old) == EFFECT:
-                    controls |= old.controls - idle
+                controls = controls_of(name)
                 if controls != old.controls or not replaced.isdisjoint(controls):
                     undo.append(self._control_setter(op, list(op.control_inputs)))
                     self._control_setter(op, [self._find(c) for c in sorted(controls)])()
@@ -94,22 +102,30 @@ class LiveGraph:
                 step()
             raise
         self._set_must_run(before, after)
+        for name in replaced:
+            if before.nodes[name].op in BRANCHES:
+                retire(self.graph.get_operation_by_name(name))
 
     def _find(self, name: str) -> Any:
         """The operation that stands for a node; one that was made may have had to take another name."""
         return self._created[name] if name in self._created else self.graph.get_operation_by_name(name)
 
-    def _create(self, node: Node) -> None:
+    def _create(self, node: Node, waits: frozenset[str], bodies: Bodies, undo: list[Callable[[], None]]) -> None:
         inputs = [self._find(value.node).outputs[value.port] for value in node.inputs]
-        controls = [self._find(control) for control in sorted(node.controls)]
-        op = self._created[node.name] = create_op(self.graph, node, inputs, controls)
+        controls = [self._find(control) for control in sorted(waits)]
+        if node.op in BRANCHES and node.attrs.functions[0].name in bodies:
+            old = self.graph.get_operation_by_name(node.name)
+            op = replace_branch(old, node, inputs, controls, bodies, undo)
+        else:
+            op = create_op(self.graph, node, inputs, controls)
+        self._created[node.name] = op
         if node.op in CALLS:
             op._gradient_function = self._gradients.get(node.attrs.functions[0].name)
 
     def _widen_loops(self, before: Graph, after: Graph, bodies: Bodies) -> None:
         for name, new in after.nodes.items():
             old = before.nodes.get(name)
-            if old is not None and len(new.inputs) > len(old.inputs):
+            if old is not None and new.op in LOOPS and len(new.inputs) > len(old.inputs):
                 tensors = [self._find(v.node).outputs[v.port] for v in new.inputs[len(old.inputs) :]]
                 widen_loop(self._find(name), tensors, *bodies[new.attrs.value("body").name])
 
@@ -117,7 +133,7 @@ class LiveGraph:
         self, op: Any, old: tuple[Value, ...], new: tuple[Value, ...], undo: list[Callable[[], None]]
     ) -> None:
         for index, (was, value) in enumerate(zip(old, new, strict=True)):
-            if was != value:
+            if was != value or value.node in self._created:
                 tensor = op.inputs[index]
                 undo.append(partial(op._update_input, index, tensor))
                 op._update_input(index, self._find(value.node).outputs[value.port])
@@ -141,8 +157,13 @@ class LiveGraph:
 
 
 def _is_another(node: Node, before: Graph) -> bool:
-    """Whether the node took the place of one of another op, as an operation cannot."""
-    return node.op != before.nodes[node.name].op
+    """Whether the node needs an operation of its own: of another op, or a branch with more operands."""
+    old = before.nodes[node.name]
+    return node.op != old.op or (node.op in BRANCHES and len(node.inputs) > len(old.inputs))
+
+
+def _uses(node: Node, names: Set[str]) -> bool:
+    return not names.isdisjoint({*node.controls, *(value.node for value in node.inputs)})
 
 
 def declared_outputs(func_graph: Any) -> list[Any]:
@@ -210,6 +231,7 @@ def rewire(
     found = result.graphs[MAIN]
     if found.after is not found.before:
         after = result.after.graphs
-        bodies = {new: (module.graphs[old], after[new]) for new, old in result.origins.items()}
+        made = result.origins.keys() & after.keys()
+        bodies = {new: (module.graphs[first_origin(result.origins, new)], after[new]) for new in made}
         live.apply(found.before, found.after, Effects(found.before, Summaries(module, ops)), bodies)
     return result

@@ -15,6 +15,7 @@ from tfreuse.pipeline.text import Pipeline
 from tfreuse.report.document import make_report
 from tfreuse.report.report import Report
 from tfreuse.runtime.live import LiveGraph, rewire
+from tfreuse.runtime.live_loops import is_registering
 
 MAX_REPORTS = 64
 """Reports kept of one function; a function that is traced without end must not keep every graph alive."""
@@ -78,7 +79,8 @@ class Trace:
         """Rewire one graph; `manager` as in `LiveGraph`.
 
         A loop's or branch's body comes again with what TensorFlow added to it for its gradient, and with all that was
-        found before: what is disconnected stays in it. The later result is the whole one.
+        found before: what is disconnected stays in it. The later result is the whole one, but for what left loops and
+        branches, which is not found twice.
         """
         recorder = self._recorder
         try:
@@ -88,6 +90,9 @@ class Trace:
             )
             if graph in self._results:
                 result.labels = self._results[graph].labels
+                for remark in self._results[graph].remarks.items:
+                    if remark.id == "hoisted":
+                        result.remarks.add(remark)
             self._results[graph] = result
         except Exception as error:  # whatever goes wrong here costs the optimisation, never the user's function
             if recorder.raise_failures:
@@ -136,8 +141,11 @@ def _watch_bodies() -> bool:
 def _on_body(graph: Any) -> None:
     """Optimise the body of a loop, a branch or an inner function of a trace that is under way in this thread.
 
-    A finished function comes by here, too, and is done if its scope had ended early.
+    A finished function comes by here, too, and is done if its scope had ended early. So does a body of which work moved
+    away; it was optimised before, and its caller is being edited.
     """
+    if is_registering():
+        return
     late = _finished.pop(graph, None)
     if late is not None:
         late.close(None)

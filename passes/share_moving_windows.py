@@ -48,8 +48,8 @@ class ShareMovingWindows(MotionPass):
             return Plan(why=f"it has more than {MAX_NODES} nodes in all iterations")
         rolling = Rolling(loop, trips, summaries, self.least)
         rolled = rolling.rolled(call, self.max_growth)
-        if rolled is None:
-            return Plan(why="; ".join(dict.fromkeys(refusal.detail for refusal in rolling.missed())))
+        if isinstance(rolled, str):
+            return Plan(why=rolled)
         module = with_body(summaries.module, rolled.body)
         again = call._replace(functions=(rolled.body,), runs=True)
         movable = Movable(again, Summaries(module, summaries.ops), analyses)
@@ -59,7 +59,7 @@ class ShareMovingWindows(MotionPass):
             why = next(iter(movable.stays[0].values()), "something in it belongs to its iteration")
             return Plan(why=f"the union cannot move: {why}")
         outputs = [(numbers[value.node], value.port) for value in rolled.shared]
-        return Plan(movable, outputs, [rolled.bytes], rolled)
+        return Plan(movable, outputs, [rolled.bytes], rolled, rolling.why())
 
     def missed(self, module: Module, caller: str, name: str, why: str) -> Iterable[tuple[str, str]]:
         """Windows whose results stay in the loop."""
@@ -68,5 +68,6 @@ class ShareMovingWindows(MotionPass):
         if inside and all(function in module.graphs for function in (*inside, *beside)):
             loop = Loop(module, graph, graph.nodes[name])
             for found in moving(loop, graph.nodes[name], self.least):
-                reason = f"; {why}" if found.is_known and why else ""
-                yield "overlap-loop", f"{found.node} in its body: {found.detail}{reason}"
+                if why or not found.is_known:  # else what it computes has nothing in common
+                    reason = f"; {why}" if found.is_known else ""
+                    yield "overlap-loop", f"{found.node} in its body: {found.detail}{reason}"

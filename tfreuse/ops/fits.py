@@ -20,7 +20,7 @@ _BY_EXAMPLE = frozenset({"AvgPool", "FusedBatchNormV3", "LogSoftmax", "MaxPool",
 """Ops to which it is the same how many examples there are (dimension 0 of operand 0)."""
 
 
-_SHAPING = frozenset(
+SHAPING = frozenset(
     {
         *("BatchToSpaceND", "ExpandDims", "GatherV2", "Pad", "PadV2", "Reshape", "Slice", "SpaceToBatchND"),
         *("StridedSlice", "Transpose"),
@@ -31,7 +31,7 @@ _SHAPING = frozenset(
 
 def fails_by_shape(node: Node, nodes: Mapping[str, Node]) -> bool:
     """Whether an op that may fail does so because of its first operand's shape alone: all others are constants."""
-    return node.op in _SHAPING and all(nodes[source].op == "Const" for source, _ in node.inputs[1:])
+    return node.op in SHAPING and all(nodes[source].op == "Const" for source, _ in node.inputs[1:])
 
 
 def surely_fits(node: Node, shape_of: Callable[[Value], _Shape | None]) -> bool:

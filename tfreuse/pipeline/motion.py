@@ -43,8 +43,8 @@ are said to stand for which."""
 class Plan(NamedTuple):
     """What is to move out of a call: terms of `movable`, with the bytes that their values take, None where not known.
 
-    `rolled` is the loop's body that it is to move out of, where that is another. `why` says why nothing moves; what
-    stays beside what moves is in `stays`, with the reason.
+    `rolled` is the loop's body that it is to move out of, where that is another. `why` says why nothing moves, or not
+    all; nodes that stay although nothing in them changes are in `stays`, each with the reason.
     """
 
     movable: Movable | None = None
@@ -218,7 +218,7 @@ class _Run:
             motion.remarks.add(Remark(id, caller, (name,), detail, by=step.name()))
 
     def _moved(self, caller: str, name: str) -> str:
-        """The same; gives back why nothing was moved."""
+        """The same; gives back why nothing was moved, or not all."""
         motion, step = self._motion, self._step
         if self._summaries is None:
             self._summaries = Summaries(motion.module, self._ops)
@@ -250,7 +250,7 @@ class _Run:
             return detail
         self._take(caller, name, plan, analyses)
         self._left = None if self._left is None else self._left - size
-        return ""
+        return plan.why
 
     def _take(self, caller: str, name: str, plan: Plan, analyses: Analyses) -> None:
         """Keep a move, if it is judged to be right."""

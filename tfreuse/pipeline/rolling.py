@@ -18,13 +18,13 @@ from tfreuse.analysis.loops import Loop
 from tfreuse.analysis.missed_overlap import missed_overlap
 from tfreuse.analysis.movable import Call
 from tfreuse.analysis.receptive import Crop
-from tfreuse.analysis.receptive_ops import Refusal
 from tfreuse.analysis.selections import View
 from tfreuse.analysis.unrolled import Copy, Unrolled, unrolled
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.constants import whole_constant
 from tfreuse.ir.graph import Graph, Node, Value, fresh_name
 from tfreuse.ir.order import ancestors, topological
+from tfreuse.ops.fits import SHAPING
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.sharing import Sharing
 from tfreuse.pipeline.windows import windows_of
@@ -32,6 +32,7 @@ from tfreuse.remarks.remark import Windows
 
 MAX_NODES = 20000
 """A loop with more nodes in all iterations is not looked at."""
+_DIFFER = "windows differ in more than where they lie: one is cut off at an end, or they are out of step with a stride"
 _ITERATION = re.compile(r"@\d+@*")
 
 
@@ -64,36 +65,45 @@ class Rolling:
         self._loop, self._trips, self._summaries = loop, trips, summaries
         self._all: Unrolled = unrolled(loop, trips)
         analyses = Analyses(self._all.graph, summaries)
-        alone = analyses.clobbered | analyses.custom_gradients
+        fails = {name for name, node in self._all.graph.nodes.items() if self._may_fail(node)}
+        alone = analyses.clobbered | analyses.custom_gradients | fails
         lanes = Lanes(self._all.graph, summaries.ops, analyses.congruence, analyses.kinds, analyses.order, alone)
         self._families = Families(lanes, summaries.ops, analyses.order, least)
 
-    def missed(self) -> Iterator[Refusal]:
-        """Why windows do not share, in words about the body."""
-        for refusal, _ in missed_overlap(self._families):
-            yield Refusal(refusal.id, _ITERATION.sub("", refusal.detail))
+    def _may_fail(self, node: Node) -> bool:
+        """Whether a node may fail for its operands' values, so that its work stays in the loop."""
+        return "raises" in self._summaries.ops.facts(node.op).flags and node.op not in SHAPING
 
-    def rolled(self, call: Call, max_growth: float) -> Rolled | None:
-        """The body with all families shared that can be; None for none."""
+    def why(self) -> str:
+        """What stands in the way of sharing, in words about the body."""
+        details = (refusal.detail for refusal, _ in missed_overlap(self._families))
+        return "; ".join(dict.fromkeys(_ITERATION.sub("", detail) for detail in details))
+
+    def rolled(self, call: Call, max_growth: float) -> Rolled | str:
+        """The body with all families shared that can be, or why there are none, as far as that is to be told."""
+        reasons: list[str] = []
         rewriter = Rewriter(self._all.graph, "")
         exits: list[_Exit] = []
         families: list[Family] = []
         for family in self._families.all():
-            before, after, _ = self._families.memory(family)
+            before, after, unit = self._families.memory(family)
             if after > max_growth * before:
+                reasons.append(f"{after} {unit} in place of {before}")
                 continue
             found = list(self._exits(family, Sharing(self._families, family, self._summaries.ops, rewriter)))
             if found:
                 exits += found
                 families.append(family)
+            else:
+                reasons.append(_DIFFER)
         if not exits:
-            return None
+            return "; ".join(dict.fromkeys(reasons)) or self.why()
         built = _Body(self._loop, self._all, rewriter.added)
         merged: dict[str, str] = {}
         for exit in exits:
             cut = self._cut(built, exit)
             if cut is None:
-                return None
+                return "what is shared cannot be cut out again as a counter of the loop moves"
             merged[exit.name] = cut.node
         shared = tuple(dict.fromkeys(built.values[exit.value] for exit in exits))
         sizes = [self._families.cost(unit)[1].bytes for unit in dict.fromkeys(exit.unit for exit in exits)]
@@ -113,7 +123,7 @@ class Rolling:
         return found if place is None else found._replace(source=call.node.inputs[call.first + place].node)
 
     def _exits(self, family: Family, sharing: Sharing) -> Iterator[_Exit]:
-        """The exits of a family as nodes of the body, if each is one in all iterations."""
+        """The exits of a family as nodes of the body, if each is one of the same size in all iterations."""
         units = dict(family.exits)
         if any(name not in self._all.copies for name in units):
             return
@@ -122,9 +132,10 @@ class Rolling:
             names = [self._all.names[Copy(origin, iteration)] for iteration in range(self._trips)]
             found = {units.get(name) for name in names}
             unit = found.pop()
-            if found or unit is None:
+            seen = [views[Value(name)] for name in names]
+            if found or unit is None or len({view.sizes for view in seen}) > 1:
                 return
-            yield _Exit(origin, unit, [views[Value(name)] for name in names], sharing.unit(unit))
+            yield _Exit(origin, unit, seen, sharing.unit(unit))
 
     def _cut(self, built: _Body, exit: _Exit) -> Value | None:
         """The cut of an iteration, out of what all share; None if it does not move as one of the counters does."""

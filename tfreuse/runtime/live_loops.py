@@ -16,7 +16,8 @@ from tfreuse.analysis.movable import BRANCHES, LOOPS
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN
 from tfreuse.ir.attrs import Attr, Attrs
-from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.graph import Graph, Module, Node, Value
+from tfreuse.ir.order import topological
 from tfreuse.runtime.called import shapes_of
 from tfreuse.runtime.new_ops import create_op
 
@@ -67,7 +68,16 @@ def widen_loop(op: Any, tensors: list[Any], before: Graph, after: Graph) -> None
     with cond.as_default():
         for tensor in tensors:
             cond.capture(tensor)
-    places = dict(zip(after.arguments[len(before.arguments) :], inner, strict=True))
+    arguments = dict(zip(after.arguments, [*body.inputs[: len(before.arguments)], *inner], strict=True))
+
+    def tensor_of(value: Value) -> Any:
+        return arguments[value.node] if value.node in arguments else ops[value.node].outputs[value.port]
+
+    for name in topological(after):
+        node = after.nodes[name]
+        if name not in before.nodes and name not in arguments:
+            controls = [ops[control] for control in sorted(node.controls)]
+            ops[name] = create_op(body, node, [tensor_of(value) for value in node.inputs], controls)
     gone = before.nodes.keys() - after.nodes.keys()
     for name, new in after.nodes.items():
         old = before.nodes.get(name)
@@ -75,14 +85,15 @@ def widen_loop(op: Any, tensors: list[Any], before: Graph, after: Graph) -> None
             continue
         for index, (was, now) in enumerate(zip(old.inputs, new.inputs, strict=True)):
             if was != now:
-                ops[name]._update_input(index, places[now.node])
-        if old.controls & gone:
+                ops[name]._update_input(index, tensor_of(now))
+        if old.controls != new.controls:
             left = [control for control in ops[name].control_inputs if control.name not in gone]
+            left += [ops[control] for control in sorted(new.controls - old.controls)]
             ops[name]._remove_all_control_inputs()
             ops[name]._add_control_inputs(left)
     for index, ((_, was), (_, now)) in enumerate(zip(before.outputs, after.outputs, strict=False)):
         if was != now:
-            body.outputs[index] = places[now.node]
+            body.outputs[index] = tensor_of(now)
     body.outputs.extend(inner)
     body.control_outputs = [control for control in body.control_outputs if control.name not in gone]
     _set_functions(op, cond, body)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tfreuse.analysis.movable import BRANCHES
 from tfreuse.ir.graph import Node
-from tfreuse.pipeline.motion import HoistPass
+from tfreuse.pipeline.moves import HoistPass
 
 
 @dataclass(frozen=True)

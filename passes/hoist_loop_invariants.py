@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tfreuse.analysis.movable import LOOPS
 from tfreuse.ir.graph import Node
-from tfreuse.pipeline.motion import HoistPass, body_and_condition
+from tfreuse.pipeline.moves import HoistPass, body_and_condition
 
 
 @dataclass(frozen=True)

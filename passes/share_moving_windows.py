@@ -12,7 +12,7 @@ from tfreuse.analysis.loops import Loop
 from tfreuse.analysis.movable import LOOPS, Call, Movable
 from tfreuse.analysis.moving import moving
 from tfreuse.ir.graph import Module, Node
-from tfreuse.pipeline.motion import MotionPass, Plan, body_and_condition, with_body
+from tfreuse.pipeline.moves import MotionPass, Plan, body_and_condition, with_body
 from tfreuse.pipeline.passes import REASSOCIATES
 from tfreuse.pipeline.rolling import MAX_NODES, Rolling
 

@@ -8,27 +8,26 @@ on its own as soon as it is made, and one that is refused is not made.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.effects import EFFECT, READ, Summaries
 from tfreuse.analysis.growth import Growth
 from tfreuse.analysis.inlinable import STAYS
-from tfreuse.analysis.movable import Call, Movable
+from tfreuse.analysis.movable import Call
 from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.allowance import Limit
-from tfreuse.pipeline.lifting import ORIGINAL, Output, Worth, lift
+from tfreuse.pipeline.lifting import ORIGINAL, lift
 from tfreuse.pipeline.limit import OutOfTime, within
-from tfreuse.pipeline.passes import Context, Pass
-from tfreuse.pipeline.rewriter import Edit, Rewriter
-from tfreuse.pipeline.rolling import Rolled
+from tfreuse.pipeline.moves import MotionPass, Plan, with_body
+from tfreuse.pipeline.passes import Pass
+from tfreuse.pipeline.rewriter import Edit
 from tfreuse.remarks.remark import Remark, Remarks
 
 Judge = Callable[[Module, Module, str, str], str]
@@ -38,72 +37,6 @@ Judge = Callable[[Module, Module, str, str], str]
 BodyJudge = Callable[[Module, Graph, str, str, Mapping[str, str]], str]
 """Asked of another body of a loop before anything moves: the module, the body, the caller and the loop, and which nodes
 are said to stand for which."""
-
-
-class Plan(NamedTuple):
-    """What is to move out of a call: terms of `movable`, with the bytes that their values take, None where not known.
-
-    `rolled` is the loop's body that it is to move out of, where that is another. `why` says why nothing moves, or not
-    all; nodes that stay although nothing in them changes are in `stays`, each with the reason.
-    """
-
-    movable: Movable | None = None
-    outputs: Sequence[Output] = ()
-    bytes: Sequence[int | None] = ()
-    rolled: Rolled | None = None
-    why: str = ""
-    stays: Sequence[tuple[str, str]] = ()
-
-
-class MotionPass(Pass):
-    """Base of the passes that move work out of functions; such passes come first in a pipeline."""
-
-    preserves: ClassVar[frozenset[str]] = frozenset({"order", "congruence"})
-    scope: ClassVar[str] = ""
-    """What the names of moved nodes have behind that of the call."""
-    ops: ClassVar[frozenset[str]] = frozenset()
-
-    def run(self, context: Context, rewriter: Rewriter) -> None:
-        """Nothing to do in one graph."""
-
-    def functions(self, node: Node) -> tuple[list[str], list[str]]:
-        """The functions in which work is looked for, and those that run beside them."""
-        raise NotImplementedError  # each pass answers
-
-    def plan(self, call: Call, summaries: Summaries, analyses: Analyses) -> Plan:
-        """What is to move; `analyses` are of the caller."""
-        raise NotImplementedError  # as for `functions`
-
-    def missed(self, module: Module, caller: str, name: str, why: str) -> Iterable[tuple[str, str]]:
-        """Remarks (id and detail) on what is left in a call, behind a move as well; `why` says why nothing moved."""
-        return ()
-
-
-@dataclass(frozen=True)
-class HoistPass(MotionPass):
-    """Base of the passes that move what is the same in all iterations or branches.
-
-    Options: what lies behind a value that moves is at least `multiply_adds` for each byte of the value, or takes at
-    least `least_bytes` in results, and four times as many as the value.
-    """
-
-    multiply_adds: float = 0.5
-    least_bytes: int = 65536
-
-    def plan(self, call: Call, summaries: Summaries, analyses: Analyses) -> Plan:
-        """All that pays."""
-        movable = Movable(call, summaries, analyses)
-        worth = Worth(movable, summaries.ops, self.multiply_adds, self.least_bytes)
-        outputs = worth.chosen() if movable.terms else []
-        stays = [(movable.terms[number].node.name, reason) for number, reason in sorted(worth.refused.items())]
-        stays += [pair for found in movable.stays for pair in found.items()]
-        return Plan(movable, outputs, [worth.costs[number].bytes for number, _ in outputs], stays=stays)
-
-
-def body_and_condition(node: Node) -> tuple[list[str], list[str]]:
-    """The body of a loop; beside it the condition, whose arguments have to be the same."""
-    body, condition = node.attrs.value("body"), node.attrs.value("cond")
-    return ([body.name], [condition.name]) if body is not None and condition is not None else ([], [])
 
 
 @dataclass
@@ -229,7 +162,7 @@ class _Run:
         if call is None and stays:
             motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
         if call is None:
-            return stays.decode() if stays else "its functions are not known, or it also keeps values for its gradient"
+            return stays.decode() if stays else self._unknown(graph.nodes[name])
         if analyses.effects.has_frames or name in graph.frozen.union(graph.arguments):
             return "it stands among frames of TensorFlow 1, or the outside knows it by name"
         if any(analyses.kinds[control] not in (EFFECT, READ) for control in call.node.controls):
@@ -288,6 +221,12 @@ class _Run:
             detail += f"{windows.overlap:.3g} times before"
             motion.remarks.add(Remark("overlap-shared", caller, tuple(lifted.added), detail, by=by, windows=windows))
 
+    @staticmethod
+    def _unknown(node: Node) -> str:
+        if node.attrs.value(ORIGINAL, len(node.inputs)) != len(node.inputs):
+            return "its gradient was taken in the same function, and has outputs of its own"
+        return "its functions are not known"
+
     def _call(self, graph: Graph, name: str) -> Call | None:
         """The call with its functions, if all are known."""
         node, graphs = graph.nodes[name], (self._motion.module.graphs)
@@ -302,11 +241,6 @@ class _Run:
         if any(len(function.arguments) != len(node.inputs) - first for function in (*functions, *others)):
             return None
         return Call(graph, name, functions, others, first, is_loop)
-
-
-def with_body(module: Module, body: Graph) -> Module:
-    """The module with `body` in the place of the function of its name."""
-    return replace(module, graphs={**module.graphs, body.name: body})
 
 
 def _without_leftovers(motion: Motion, outside: Collection[str]) -> Module:

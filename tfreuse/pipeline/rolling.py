@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from tfreuse.analysis.analyses import Analyses
+from tfreuse.analysis.cost import HEAVY
 from tfreuse.analysis.effects import PURE, Summaries
 from tfreuse.analysis.families import Families, Family, Unit, axes_dropped
 from tfreuse.analysis.lanes import Lanes
@@ -23,7 +24,7 @@ from tfreuse.analysis.unrolled import Copy, Unrolled, unrolled
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.constants import whole_constant
 from tfreuse.ir.graph import Graph, Node, Value, fresh_name
-from tfreuse.ir.order import ancestors, topological
+from tfreuse.ir.order import ancestors, data_ancestors, topological
 from tfreuse.ops.fits import SHAPING
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.sharing import Sharing
@@ -33,6 +34,7 @@ from tfreuse.remarks.remark import Windows
 MAX_NODES = 20000
 """A loop with more nodes in all iterations is not looked at."""
 _DIFFER = "windows differ in more than where they lie: one is cut off at an end, or they are out of step with a stride"
+_NOTHING = "what is computed of them has nothing in common"
 _ITERATION = re.compile(r"@\d+@*")
 
 
@@ -66,8 +68,8 @@ class Rolling:
         self._all: Unrolled = unrolled(loop, trips)
         analyses = Analyses(self._all.graph, summaries)
         fails = {name for name, node in self._all.graph.nodes.items() if self._may_fail(node)}
-        alone = analyses.clobbered | analyses.custom_gradients | fails
-        lanes = Lanes(self._all.graph, summaries.ops, analyses.congruence, analyses.kinds, analyses.order, alone)
+        self._alone = analyses.clobbered | analyses.custom_gradients | fails
+        lanes = Lanes(self._all.graph, summaries.ops, analyses.congruence, analyses.kinds, analyses.order, self._alone)
         self._families = Families(lanes, summaries.ops, analyses.order, least)
 
     def _may_fail(self, node: Node) -> bool:
@@ -76,11 +78,20 @@ class Rolling:
 
     def why(self) -> str:
         """What stands in the way of sharing, in words about the body."""
-        details = (refusal.detail for refusal, _ in missed_overlap(self._families))
-        return "; ".join(dict.fromkeys(_ITERATION.sub("", detail) for detail in details))
+        details = [refusal.detail for refusal, _ in missed_overlap(self._families)]
+        return "; ".join(dict.fromkeys(_ITERATION.sub("", detail) for detail in (*details, *self._held())))
+
+    def _held(self) -> Iterator[str]:
+        """What takes windows, leads to something that multiplies, and has to stay as it is."""
+        graph, views = self._all.graph, self._families.lanes.views
+        heavy = data_ancestors(graph, [node.name for node in graph.nodes.values() if node.op in HEAVY])
+        for name in sorted(self._alone & heavy):
+            node = graph.nodes[name]
+            if any(value in views for value in node.inputs):
+                yield f"{node.op} {name} stays: it may fail, works in place, or has a gradient of its own"
 
     def rolled(self, call: Call, max_growth: float) -> Rolled | str:
-        """The body with all families shared that can be, or why there are none, as far as that is to be told."""
+        """The body with all families shared that can be, or why there are none."""
         reasons: list[str] = []
         rewriter = Rewriter(self._all.graph, "")
         exits: list[_Exit] = []
@@ -97,7 +108,7 @@ class Rolling:
             else:
                 reasons.append(_DIFFER)
         if not exits:
-            return "; ".join(dict.fromkeys(reasons)) or self.why()
+            return "; ".join(dict.fromkeys(reasons)) or self.why() or _NOTHING
         built = _Body(self._loop, self._all, rewriter.added)
         merged: dict[str, str] = {}
         for exit in exits:

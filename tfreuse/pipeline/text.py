@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from tfreuse.errors import PipelineError
 from tfreuse.pipeline.library import LibraryPass
-from tfreuse.pipeline.motion import MotionPass
+from tfreuse.pipeline.moves import MotionPass
 from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 

@@ -14,7 +14,7 @@ from tfreuse.analysis.moving import moving
 from tfreuse.ir.graph import Module, Node
 from tfreuse.pipeline.moves import MotionPass, Plan, body_and_condition, with_body
 from tfreuse.pipeline.passes import REASSOCIATES
-from tfreuse.pipeline.rolling import MAX_NODES, Rolling
+from tfreuse.pipeline.rolling import MAX_NODES, MAX_TRIPS, Rolling
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ShareMovingWindows(MotionPass):
         trips = loop.trips
         if trips is None or trips < 2 or not any(slice.is_known for slice in moving(loop, call.node, self.least)):
             return Plan()
-        if trips * len(loop.body.nodes) > MAX_NODES:
-            return Plan(why=f"it has more than {MAX_NODES} nodes in all iterations")
+        if trips > MAX_TRIPS or trips * len(loop.body.nodes) > MAX_NODES:
+            return Plan(why=f"it has more than {MAX_TRIPS} iterations, or more than {MAX_NODES} nodes in all of them")
         rolling = Rolling(loop, trips, summaries, self.least)
         rolled = rolling.rolled(call, self.max_growth)
         if isinstance(rolled, str):

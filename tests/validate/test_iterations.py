@@ -110,6 +110,12 @@ WRONG_LOOPS = {
     "the windows are cut off at the end": ("strided_slice", "<?, 16, 12, 3>", "<?, 15, 12, 3>"),
     "the weights change": ("rows", "Conv2D(w, k)", "Conv2D(w, kk)", "  c = ", "  kk = Mul(k, y) {T: float}\n  c = "),
     "the windows are drawn upon": ("rows", "c = Conv2D(w, k)", "c = Conv2D(m, k)", "  c = ", f"{DRAW}  c = "),
+    "the value is shorter": ("shapes_of_the_caller", "<16, 12, 12, 3>", "<7, 12, 12, 3>"),
+    "the value may be longer": ("shapes_of_the_caller", "<16, 12, 12, 3>", "<?, 12, 12, 3>"),
+    "the stated shape is that of another iteration": (
+        *("shapes_of_the_caller", "output k_out = k", "output k_out = kk"),
+        *("  c = ", "  kk = Neg(k) {T: float}\n  c = "),
+    ),
     "what is cut changes": ("rows", "output x = x", "output x = xx", "  c = ", "  xx = Neg(x) {T: float}\n  c = "),
 }
 

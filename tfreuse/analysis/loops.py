@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ops.integers import Integers
 
@@ -35,6 +36,10 @@ class Loop:
         self._integers = Integers(self.body.nodes, self.body.arguments)
         known = Integers(caller.nodes, caller.arguments)
         starts = [known.number_of(value) for value in call.inputs]
+        stated = stated_shapes(caller)
+        shapes = ((place, stated(value)) for place, value in enumerate(call.inputs) if self.is_invariant(place))
+        self.shapes: dict[str, Shape] = {self.body.arguments[at]: shape for at, shape in shapes if shape is not None}
+        """The shapes of arguments of the body that every iteration hands on, as the caller states them."""
         self._variables: dict[int, Line] = {}
         for place, first in enumerate(starts):
             if first is not None and self.is_invariant(place):

@@ -78,7 +78,8 @@ def unrolled(loop: Loop, trips: int) -> Unrolled:
 
     def shape_of(value: Value) -> Shape | None:
         origin = copies[value.node].name if value.node in copies else value.node
-        return stated(Value(origin, value.port)) if origin in body.nodes else None
+        shape = stated(Value(origin, value.port)) if origin in body.nodes else None
+        return loop.shapes.get(origin) if shape is None else shape
 
     all_of_them = range(trips)  # the results of each iteration count, whether or not the next one uses them
     graph = Graph(

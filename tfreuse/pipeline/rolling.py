@@ -31,8 +31,8 @@ from tfreuse.pipeline.sharing import Sharing
 from tfreuse.pipeline.windows import windows_of
 from tfreuse.remarks.remark import Windows
 
-MAX_NODES = 20000
-"""A loop with more nodes in all iterations is not looked at."""
+MAX_NODES, MAX_TRIPS = 20000, 1024
+"""A loop with more nodes in all iterations, or more of these, is not looked at."""
 _DIFFER = "windows differ in more than where they lie: one is cut off at an end, or they are out of step with a stride"
 _NOTHING = "what is computed of them has nothing in common"
 _ITERATION = re.compile(r"@\d+@*")

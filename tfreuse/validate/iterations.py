@@ -9,7 +9,8 @@ those whose numbers are not known included, as both bodies get the same and are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from tfreuse.errors import GraphError
 from tfreuse.ir.constants import whole_constant
@@ -20,7 +21,7 @@ from tfreuse.validate.touches import Touches
 from tfreuse.validate.translation import prove
 from tfreuse.validate.witness import Witness
 
-MOST = 4096
+MOST = 1024
 """A loop of more iterations is not enumerated."""
 _TYPES = (3, 9)
 """int32 and int64: others wrap around where `Integers` does not look."""
@@ -43,6 +44,8 @@ def refuse_body(before: Module, after: Graph, caller: str, name: str, merged: Ma
     states = iterations(before, before.graphs[caller], call)
     if states is None:
         return "how often the loop runs is not known"
+    shapes = _given(before.graphs[caller], call, old)
+    old, after = (replace(graph, shapes=shapes) for graph in (old, after))
     touches, witness = Touches(before, ops), Witness(merged, {}, selections=frozenset(merged))
     if not states:
         return "the loop never runs"
@@ -119,6 +122,40 @@ def _truth(graph: Graph, integers: Integers, value: Value) -> bool | None:
         return None
     one, other = (number for number in numbers if number is not None)
     return compare(one, other)
+
+
+def _handed(body: Graph, value: Value) -> Value:
+    """The value that others hand on."""
+    node = body.nodes[value.node]
+    return _handed(body, node.inputs[0]) if node.op == "Identity" and node.name not in body.arguments else value
+
+
+def _given(caller: Graph, call: Node, body: Graph) -> Callable[[Value], tuple[int, ...] | None]:
+    """The static shapes of the body's values as it knows them, and of variables that it hands on as they are, as the
+    caller states them of what the loop begins with."""
+
+    def stated(graph: Graph, value: Value) -> tuple[int, ...] | None:
+        node = graph.nodes.get(value.node)
+        known = graph.shapes(value) if graph.shapes is not None else None
+        if known is not None or node is None:
+            return known
+        listed = node.attrs.value("_output_shapes", ("", ()))[1]
+        constant = getattr(node.attrs.value("value"), "shape", None) if node.op == "Const" else None
+        found: tuple[int, ...] | None = listed[value.port] if value.port < len(listed) else constant
+        is_alias = found is None and node.op == "Identity" and value.node not in graph.arguments
+        return stated(graph, node.inputs[0]) if is_alias else found
+
+    handed = {
+        Value(name): operand
+        for name, operand, (_, result) in zip(body.arguments, call.inputs, body.outputs, strict=False)
+        if _handed(body, result) == Value(name)
+    }
+
+    def shape_of(value: Value) -> tuple[int, ...] | None:
+        known = stated(body, value)
+        return stated(caller, handed[value]) if known is None and value in handed else known
+
+    return shape_of
 
 
 def surely_runs(module: Module, caller: Graph, call: Node) -> bool:

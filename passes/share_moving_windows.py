@@ -46,6 +46,8 @@ class ShareMovingWindows(MotionPass):
             return Plan()
         if trips > MAX_TRIPS or trips * len(loop.body.nodes) > MAX_NODES:
             return Plan(why=f"it has more than {MAX_TRIPS} iterations, or more than {MAX_NODES} nodes in all of them")
+        if Analyses(loop.body, summaries).effects.has_frames:
+            return Plan(why="frames of TensorFlow 1 stand in its body")
         rolling = Rolling(loop, trips, summaries, self.least)
         rolled = rolling.rolled(call, self.max_growth)
         if isinstance(rolled, str):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tfreuse.analysis.movable import BRANCHES
 from tfreuse.ir.graph import Node
-from tfreuse.pipeline.motion import MotionPass
+from tfreuse.pipeline.moves import HoistPass
 
 
 @dataclass(frozen=True)
-class HoistCommonBranchWork(MotionPass):
+class HoistCommonBranchWork(HoistPass):
     """Moves what every branch runs, so that nothing runs that did not; its value is an operand more of each branch.
 
     One branch runs at a time: what is saved is a copy of the work in the model, and the work itself where it is also

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tfreuse.analysis.movable import LOOPS
 from tfreuse.ir.graph import Node
-from tfreuse.pipeline.motion import MotionPass
+from tfreuse.pipeline.moves import HoistPass, body_and_condition
 
 
 @dataclass(frozen=True)
-class HoistLoopInvariants(MotionPass):
+class HoistLoopInvariants(HoistPass):
     """Moves what depends only on loop variables that every iteration hands on as they are (`analysis.movable`).
 
     The loop may not run at all, so only what cannot fail moves; its value is one more loop variable that stays as it
@@ -21,6 +21,5 @@ class HoistLoopInvariants(MotionPass):
     ops = LOOPS
 
     def functions(self, node: Node) -> tuple[list[str], list[str]]:
-        """The body; beside it the condition, whose arguments have to be the same."""
-        body, condition = node.attrs.value("body"), node.attrs.value("cond")
-        return ([body.name], [condition.name]) if body is not None and condition is not None else ([], [])
+        """The body; beside it the condition."""
+        return body_and_condition(node)

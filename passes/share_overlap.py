@@ -9,7 +9,6 @@ from typing import ClassVar
 from tfreuse.analysis.families import Families, Family
 from tfreuse.analysis.lanes import Lanes
 from tfreuse.analysis.missed_overlap import missed_overlap
-from tfreuse.analysis.moving import missed_in_loops
 from tfreuse.pipeline.passes import REASSOCIATES, Context, Pass
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.sharing import Sharing
@@ -41,8 +40,7 @@ class ShareOverlap(Pass):
         alone = analyses.clobbered | analyses.custom_gradients
         lanes = Lanes(context.graph, context.ops, analyses.congruence, analyses.kinds, analyses.order, alone)
         families = Families(lanes, context.ops, analyses.order, self.least)
-        in_loops = missed_in_loops(context.graph, analyses.summaries.module, self.least)
-        for refusal, names in [*missed_overlap(families), *in_loops]:
+        for refusal, names in missed_overlap(families):
             context.remarks.add(context.remark(refusal.id, names, refusal.detail))
         for family in families.all():
             yield families, family

@@ -10,6 +10,7 @@ import pytest
 from tfreuse.analysis.loops import Line, Loop
 from tfreuse.ir.graph import Value
 from tfreuse.ir.parse import parse_module
+from tfreuse.validate.iterations import iterations
 
 COMPARE = {"Less": operator.lt, "LessEqual": operator.le, "Greater": operator.gt, "GreaterEqual": operator.ge}
 
@@ -102,3 +103,32 @@ def test_what_is_not_known() -> None:
     assert loop.trips is None
     assert loop.line(Value("i")) == Line(0, 1)
     assert loop.line(Value("less")) is None
+
+
+@pytest.mark.parametrize("op", COMPARE)
+def test_the_proof_enumerates_the_same_iterations(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs the loop, and knows nothing of lines; both are held against Python."""
+    monkeypatch.setattr("tfreuse.validate.iterations.MOST", 200)
+    for first, by, limit in product((-2, 0, 3), (-2, -1, 1, 3), (-4, 0, 5, 12)):
+        module = parse_module(TEXT.format(first=first, limit=limit, by=by, op=op, back="z"))
+        found = iterations(module, module.graphs[""], module.graphs[""].nodes["loop"])
+        expected = run(first, by, limit, op)
+        counters = None if found is None else [state[0].elements[0] for state in found]
+        assert counters == expected, (first, by, limit)
+
+
+def test_a_counter_that_goes_down_by_subtraction() -> None:
+    text = TEXT.format(first=7, limit=0, by=2, op="Greater", back="z")
+    loop = loop_in(text.replace("AddV2(by, i)", "Sub(i, by)"))
+    assert loop.line(Value("i")) == Line(7, -2)
+    assert loop_in(text.replace("AddV2(by, i)", "Sub(by, i)")).line(Value("i")) is None
+
+
+def test_a_vector_that_a_counter_is_spread_over() -> None:
+    numbers = "v = Const() {{dtype: int32, value: tensor(int32, [3], 4, 0, 1)}}\n  at = Mul(i, v) {{T: int32}}\n"
+    more = f"  {numbers}  begin = AddV2(at, v) {{{{T: int32}}}}\n  argument i\n"
+    head, _, body = TEXT.partition('graph "body"')
+    text = f'{head}graph "body"{body.replace("  argument i" + chr(10), more, 1)}'
+    loop = loop_in(text.format(first=1, limit=9, by=2, op="Less", back="z"))
+    assert loop.lines(Value("begin")) == [Line(8, 8), Line(0, 0), Line(2, 2)]
+    assert loop.lines(Value("both")) == [Line(-6, 6), Line(2, 0)]

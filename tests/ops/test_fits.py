@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Node, Value
-from tfreuse.ops.fits import surely_fits
+from tfreuse.ops.fits import fails_by_shape, surely_fits
 
 VALID, SAME = Attr("s", b"VALID"), Attr("s", b"SAME")
 TURNED = {"transpose_a": Attr("b", True)}
@@ -75,3 +75,13 @@ def test_what_may_not_fit_fails(op: str, shapes: list[Any], attrs: dict[str, Att
     assert not says(op, shapes, attrs)
     with pytest.raises(tf.errors.InvalidArgumentError):
         runs(op, actual, attrs)
+
+
+def test_what_fails_by_its_shape() -> None:
+    """`Slice` does, where begin and size are constants; a check of values does not, nor what takes its numbers from
+    elsewhere."""
+    nodes = {"x": Node("x", "_Arg"), "two": Node("two", "Const"), "one": Node("one", "Const")}
+    known, moved = Value("two"), Value("x")
+    assert fails_by_shape(Node("s", "Slice", (Value("x"), known, Value("one"))), nodes)
+    assert not fails_by_shape(Node("s", "Slice", (Value("x"), moved, Value("one"))), nodes)
+    assert not fails_by_shape(Node("c", "CheckNumerics", (Value("x"),)), nodes)

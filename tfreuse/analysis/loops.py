@@ -7,9 +7,10 @@ The loop runs until its condition, comparisons of such values, is false for the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ops.integers import Integers
 
@@ -35,6 +36,10 @@ class Loop:
         self._integers = Integers(self.body.nodes, self.body.arguments)
         known = Integers(caller.nodes, caller.arguments)
         starts = [known.number_of(value) for value in call.inputs]
+        stated = stated_shapes(caller)
+        shapes = ((place, stated(value)) for place, value in enumerate(call.inputs) if self.is_invariant(place))
+        self.shapes: dict[str, Shape] = {self.body.arguments[at]: shape for at, shape in shapes if shape is not None}
+        """The shapes of arguments of the body that every iteration hands on, as the caller states them."""
         self._variables: dict[int, Line] = {}
         for place, first in enumerate(starts):
             if first is not None and self.is_invariant(place):
@@ -70,9 +75,21 @@ class Loop:
         if known is not None:
             return [Line(number) for number in known]
         node = self.body.nodes[_source(self.body, value).node]
-        parts = [self.line(operand) for operand in node.inputs] if node.op == "Pack" else [None]
+        if node.op == "Pack":
+            parts: list[Line | None] = [self.line(operand) for operand in node.inputs]
+        elif node.op in ("Add", "AddV2", "Mul"):
+            one, other = map(self._parts, node.inputs)
+            longest = max(len(one), len(other))
+            pairs = zip([*one] * (longest // len(one)), [*other] * (longest // len(other)), strict=False)
+            parts = [_joined(node.op, *pair) for pair in pairs]
+        else:
+            return None
         found = [part for part in parts if part is not None]
-        return found if len(found) == len(parts) else None
+        return found if found and len(found) == len(parts) else None
+
+    def _parts(self, value: Value) -> Sequence[Line | None]:
+        """The elements of a vector, or a scalar as one."""
+        return self.lines(value) or [self.line(value)]
 
     @property
     def trips(self) -> int | None:
@@ -86,11 +103,13 @@ class Loop:
     def _step(self, place: int) -> int | None:
         """What an iteration adds to a variable."""
         node, argument = self.body.nodes[self._back[place].node], Value(self.body.arguments[place])
-        if node.op not in ("Add", "AddV2"):
+        if node.op not in ("Add", "AddV2", "Sub"):
             return None
         others = [value for value in node.inputs if _source(self.body, value) != argument]
         added = self.line(others[0]) if len(others) == 1 else None
-        return None if added is None or added.by else added.first
+        if added is None or added.by or (node.op == "Sub" and others[0] == node.inputs[0]):
+            return None
+        return -added.first if node.op == "Sub" else added.first
 
     def _line(self, graph: Graph, value: Value, depth: int) -> Line | None:
         node = graph.nodes[value.node]
@@ -106,14 +125,7 @@ class Loop:
         if node.op not in ("Add", "AddV2", "Sub", "Mul"):
             return None
         one, other = (self._line(graph, operand, depth + 1) for operand in node.inputs)
-        if one is None or other is None:
-            return None
-        if node.op == "Mul":
-            if one.by and other.by:
-                return None
-            return Line(one.first * other.first, one.by * other.first + one.first * other.by)
-        sign = -1 if node.op == "Sub" else 1
-        return Line(one.first + sign * other.first, one.by + sign * other.by)
+        return _joined(node.op, one, other)
 
     def _count(self, cond: Graph, value: Value) -> int | None:
         """The iterations before a comparison is false for the first time."""
@@ -128,6 +140,16 @@ class Loop:
         if gap <= 0:
             return 0
         return -(-gap // closing) if closing > 0 else None
+
+
+def _joined(op: str, one: Line | None, other: Line | None) -> Line | None:
+    """The sum, difference or product of two lines, if it is one."""
+    if one is None or other is None or (op == "Mul" and one.by and other.by):
+        return None
+    if op == "Mul":
+        return Line(one.first * other.first, one.by * other.first + one.first * other.by)
+    sign = -1 if op == "Sub" else 1
+    return Line(one.first + sign * other.first, one.by + sign * other.by)
 
 
 def _source(graph: Graph, value: Value) -> Value:

@@ -5,8 +5,9 @@ operands, down to the arguments. Equal nodes have one term, in one function and 
 
 A node has no term, and stays, if it may fail, draws, writes, makes something, works in place, calls, waits for another
 node, or has a gradient that the user wrote. A loop may not run at all, so what leaves it must not fail (speculation),
-nor have operands whose shapes are not known to fit.
-Branches may differ in whether they ask for a term's gradient; it stays then.
+nor have operands whose shapes are not known to fit. Where a loop surely runs, what fails for its operand's shape may
+leave it: it fails in front of the loop as it did in the first iteration. Branches may differ in whether they ask for a
+term's gradient; it stays then.
 
 A read has a term if nothing in the functions writes what it reads, and if all that may write it in the caller is
 ordered with the call: then it sees, in front of the call, what it saw in each of the iterations.
@@ -25,7 +26,7 @@ from tfreuse.analysis.inlinable import STAYS, differentiated
 from tfreuse.analysis.shapes import ShapeOf, stated_shapes
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ir.order import ancestors, topological
-from tfreuse.ops.fits import surely_fits
+from tfreuse.ops.fits import fails_by_shape, surely_fits
 from tfreuse.ops.schema import RESOURCE, VARIANT
 
 LOOPS = frozenset({"StatelessWhile", "While"})
@@ -52,7 +53,7 @@ class Call(NamedTuple):
     """The node `name` of `caller` and the functions in which work is looked for, with the operands that they get.
 
     `others` are functions that run beside them (the condition of a loop). `first` is the operand that the functions
-    get as their first.
+    get as their first. A loop `speculates`, unless it is known to have an iteration: it `runs`.
     """
 
     caller: Graph
@@ -61,6 +62,7 @@ class Call(NamedTuple):
     others: tuple[Graph, ...]
     first: int
     speculates: bool
+    runs: bool = False
 
     @property
     def node(self) -> Node:
@@ -120,13 +122,14 @@ class Movable:
         found: dict[str, int] = {}
         blocked: dict[str, tuple[str, str]] = {}
         shapes = stated_shapes(function)
+        certain = ancestors(function, function.roots) if self.call.runs else set()
         for name in topological(function):
             node = function.nodes[name]
             sources = dict.fromkeys(source for source, _ in node.inputs)
             same = all(source in given or source in found or source in blocked for source in sources)
             if name in function.arguments or name not in runs or not same:
                 continue
-            reason = self._reason(node, own, shapes)
+            reason = self._reason(node, own, shapes, name in certain)
             above = [blocked[source] for source in sources if source in blocked]
             if reason == "":
                 continue
@@ -147,8 +150,8 @@ class Movable:
             found[name] = number
         return found
 
-    def _reason(self, node: Node, own: Analyses, shapes: ShapeOf) -> str | None:
-        """Why the node stays, "" where that goes without saying; None if it may move."""
+    def _reason(self, node: Node, own: Analyses, shapes: ShapeOf, runs: bool) -> str | None:
+        """Why the node stays, "" where that goes without saying; None if it may move. One that `runs` may fail."""
         ops, facts = self._summaries.ops, self._summaries.ops.facts(node.op)
         kind = own.kinds[node.name]
         if (
@@ -165,9 +168,9 @@ class Movable:
             return ""
         if kind == READ:
             return self._reads(node, own)
-        if "raises" in facts.flags:
+        if "raises" in facts.flags and not (runs and fails_by_shape(node, own.graph.nodes)):
             return "it may fail"
-        fits = not self.call.speculates or surely_fits(node, shapes)
+        fits = runs or not self.call.speculates or surely_fits(node, shapes)
         return None if fits else "the shapes of its operands are not known to fit, and the loop need not run"
 
     def _reads(self, node: Node, own: Analyses) -> str | None:

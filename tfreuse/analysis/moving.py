@@ -1,4 +1,4 @@
-"""Windows that a loop's body cuts where its counters say: what they would have in common, and why it is not shared."""
+"""Windows that a loop's body cuts where its counters say, and what they have in common."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from math import prod
 from typing import NamedTuple
 
 from tfreuse.analysis.cost import HEAVY
-from tfreuse.analysis.loops import LOOPS, Line, Loop
-from tfreuse.analysis.receptive_ops import Refusal
-from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.analysis.loops import Line, Loop
+from tfreuse.ir.graph import Node
 from tfreuse.ir.order import data_ancestors
 
 
@@ -21,40 +20,43 @@ class Moving(NamedTuple):
     length: int
 
 
-def missed_in_loops(graph: Graph, module: Module, least: float) -> Iterator[tuple[Refusal, list[str]]]:
-    """For each loop of a graph and each slice of its body that moves and leads to something that multiplies: why its
-    windows are computed one by one. Not for those that are known to have less than `least` in common."""
-    for name in [name for op in LOOPS for name in graph.by_op.get(op, ())]:
-        call = graph.nodes[name]
-        if getattr(call.attrs.value("body"), "name", None) not in module.graphs:
+class Slice(NamedTuple):
+    """A node of the body that cuts a moving window: what is known of it, and whether that is all that there is to."""
+
+    node: str
+    detail: str
+    is_known: bool
+
+
+def moving(loop: Loop, call: Node, least: float) -> Iterator[Slice]:
+    """The slices of the body of the loop `call` that move and lead to something that multiplies. Not those that are
+    known to have less than `least` in common."""
+    heavy = data_ancestors(loop.body, [node.name for node in loop.body.nodes.values() if node.op in HEAVY])
+    for node in loop.body.nodes.values():
+        if node.op not in ("Slice", "StridedSlice") or node.name not in heavy or _is_small(call, loop, node):
             continue
-        loop = Loop(module, graph, call)
-        heavy = data_ancestors(loop.body, [node.name for node in loop.body.nodes.values() if node.op in HEAVY])
-        for node in loop.body.nodes.values():
-            if node.op not in ("Slice", "StridedSlice") or node.name not in heavy or _is_small(call, loop, node):
-                continue
-            if loop.changes(data_ancestors(loop.body, [source for source, _ in node.inputs[1:]])):
-                reason = _reason(loop, node, least)
-                if reason is not None:
-                    yield Refusal("overlap-loop", f"{node.name} in its body: {reason}"), [name]
+        if loop.changes(data_ancestors(loop.body, [source for source, _ in node.inputs[1:]])):
+            found = _slice(loop, node, least)
+            if found is not None:
+                yield found
 
 
-def _reason(loop: Loop, node: Node, least: float) -> str | None:
+def _slice(loop: Loop, node: Node, least: float) -> Slice | None:
     if loop.changes(data_ancestors(loop.body, [node.inputs[0].node])):
-        return "the value that it cuts from changes from step to step"
+        return Slice(node.name, "the value that it cuts from changes from step to step", False)
     found, trips = _windows(loop, node), loop.trips
     if found is None:
-        return "where it starts and ends is not known to move by one number in each step"
+        return Slice(node.name, "where it starts and ends is not known to move by one number in each step", False)
     where = ", ".join(f"{length} long, {step} apart on axis {axis}" for axis, step, length in found)
     if any(abs(step) >= length for _, step, length in found):
         return None
     if trips is None:
-        return f"windows {where}; how often the loop runs is not known"
+        return Slice(node.name, f"windows {where}; how often the loop runs is not known", False)
     union = prod(max(trips - 1, 0) * abs(step) + length for _, step, length in found)
     overlap = trips * prod(length for _, _, length in found) / union
     if overlap < least:
         return None
-    return f"{trips} windows {where}, each element {overlap:.3g} times; a union is not moved out of a loop"
+    return Slice(node.name, f"{trips} windows {where}, each element {overlap:.3g} times", True)
 
 
 def _is_small(call: Node, loop: Loop, node: Node) -> bool:

@@ -31,13 +31,26 @@ def int32_tensor(shape: tuple[int, ...], numbers: tuple[int, ...]) -> Tensor:
     Raises:
         struct.error: if a number needs more than 32 bits.
     """
-    stored = list(numbers)
-    while len(stored) > 1 and stored[-1] == stored[-2]:
-        stored.pop()
-    return Tensor(INT32, shape, struct.pack(f"<{len(stored)}i", *stored))
+    return _tensor(INT32, shape, numbers)
 
 
 def int32_constant(name: str, shape: tuple[int, ...], numbers: tuple[int, ...], device: str = "") -> Node:
     """A `Const` node of 32-bit whole numbers."""
-    attrs = {"dtype": Attr("type", INT32), "value": Attr("tensor", int32_tensor(shape, numbers))}
+    return whole_constant(name, shape, numbers, INT32, device)
+
+
+def whole_constant(name: str, shape: tuple[int, ...], numbers: tuple[int, ...], dtype: int, device: str = "") -> Node:
+    """A `Const` node of whole numbers of the `DataType` `dtype`.
+
+    Raises:
+        struct.error: if a number needs more bits.
+    """
+    attrs = {"dtype": Attr("type", dtype), "value": Attr("tensor", _tensor(dtype, shape, numbers))}
     return Node(name, "Const", attrs=Attrs(attrs), device=device)
+
+
+def _tensor(dtype: int, shape: tuple[int, ...], numbers: tuple[int, ...]) -> Tensor:
+    stored = list(numbers)
+    while len(stored) > 1 and stored[-1] == stored[-2]:
+        stored.pop()
+    return Tensor(dtype, shape, struct.pack(f"<{len(stored)}{_CODES[dtype][1:]}", *stored))

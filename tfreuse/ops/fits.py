@@ -6,7 +6,7 @@ checks of the kernels (matmul_op_impl.h, conv_ops.cc, bias_op.cc, cwise_ops_comm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tfreuse.ir.graph import Node, Value
 from tfreuse.ops.elements import BINARY, UNARY
@@ -18,6 +18,20 @@ _ANY = UNARY | {"Identity", "ReadVariableOp", "Shape", "Size"}
 """Ops of one operand, of whatever shape."""
 _BY_EXAMPLE = frozenset({"AvgPool", "FusedBatchNormV3", "LogSoftmax", "MaxPool", "Softmax"})
 """Ops to which it is the same how many examples there are (dimension 0 of operand 0)."""
+
+
+SHAPING = frozenset(
+    {
+        *("BatchToSpaceND", "ExpandDims", "GatherV2", "Pad", "PadV2", "Reshape", "Slice", "SpaceToBatchND"),
+        *("StridedSlice", "Transpose"),
+    }
+)
+"""Ops that move elements by the numbers in all operands but the first, and fail where there are no such elements."""
+
+
+def fails_by_shape(node: Node, nodes: Mapping[str, Node]) -> bool:
+    """Whether an op that may fail does so because of its first operand's shape alone: all others are constants."""
+    return node.op in SHAPING and all(nodes[source].op == "Const" for source, _ in node.inputs[1:])
 
 
 def surely_fits(node: Node, shape_of: Callable[[Value], _Shape | None]) -> bool:

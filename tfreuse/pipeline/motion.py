@@ -8,54 +8,35 @@ on its own as soon as it is made, and one that is refused is not made.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.effects import EFFECT, READ, Summaries
 from tfreuse.analysis.growth import Growth
 from tfreuse.analysis.inlinable import STAYS
-from tfreuse.analysis.movable import Call, Movable
+from tfreuse.analysis.movable import Call
 from tfreuse.errors import ProofError
 from tfreuse.ir.graph import Graph, Module, Node
 from tfreuse.ir.order import check_graph
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.registry import Ops
 from tfreuse.pipeline.allowance import Limit
-from tfreuse.pipeline.lifting import ORIGINAL, Lifted, Worth, lift
+from tfreuse.pipeline.lifting import ORIGINAL, lift
 from tfreuse.pipeline.limit import OutOfTime, within
-from tfreuse.pipeline.passes import Context, Pass
-from tfreuse.pipeline.rewriter import Edit, Rewriter
+from tfreuse.pipeline.moves import MotionPass, Plan, with_body
+from tfreuse.pipeline.passes import Pass
+from tfreuse.pipeline.rewriter import Edit
 from tfreuse.remarks.remark import Remark, Remarks
 
 Judge = Callable[[Module, Module, str, str], str]
 """Asked of the module before and after one move, the caller and the loop or branch: why it is refused, or nothing."""
 
 
-@dataclass(frozen=True)
-class MotionPass(Pass):
-    """Base of the passes that move work out of functions; such passes come first in a pipeline.
-
-    Options: what lies behind a value that moves is at least `multiply_adds` for each byte of the value, or takes at
-    least `least_bytes` in results, and four times as many as the value.
-    """
-
-    multiply_adds: float = 0.5
-    least_bytes: int = 65536
-
-    preserves: ClassVar[frozenset[str]] = frozenset({"order", "congruence"})
-    scope: ClassVar[str] = ""
-    """What the names of moved nodes have behind that of the call."""
-    ops: ClassVar[frozenset[str]] = frozenset()
-
-    def run(self, context: Context, rewriter: Rewriter) -> None:
-        """Nothing to do in one graph."""
-
-    def functions(self, node: Node) -> tuple[list[str], list[str]]:
-        """The functions in which work is looked for, and those that run beside them."""
-        raise NotImplementedError  # each pass answers
+BodyJudge = Callable[[Module, Graph, str, str, Mapping[str, str]], str]
+"""Asked of another body of a loop before anything moves: the module, the body, the caller and the loop, and which nodes
+are said to stand for which."""
 
 
 @dataclass
@@ -81,6 +62,7 @@ def run_motion(
     *,
     skip: Collection[str] = (),
     judge: Judge | None = None,
+    judge_body: BodyJudge | None = None,
     outside: Collection[str] = (),
     limit: Limit | None = None,
     raise_failures: bool = False,
@@ -108,7 +90,7 @@ def run_motion(
         )
         started = time.perf_counter()
         try:
-            within(time_limit, _Run(step, trial, ops, frozenset(skip), judge, limit, raise_failures).all)
+            within(time_limit, _Run(step, trial, ops, frozenset(skip), (judge, judge_body), limit, raise_failures).all)
             found = trial
         except KeyboardInterrupt:
             raise
@@ -141,12 +123,12 @@ class _Run:
         motion: Motion,
         ops: Ops,
         skip: frozenset[str],
-        judge: Judge | None,
+        judges: tuple[Judge | None, BodyJudge | None],
         limit: Limit | None,
         raises: bool,
     ) -> None:
         self._step, self._motion, self._ops, self._skip = step, motion, ops, skip
-        self._judge, self._limit = judge, limit
+        (self._judge, self._judge_body), self._limit = judges, limit
         self._raises = raises
         self._left: int | None = None
         self._summaries: Summaries | None = None
@@ -171,6 +153,13 @@ class _Run:
     def _try(self, caller: str, name: str) -> None:
         """Move what can be moved out of one call, and pays."""
         motion, step = self._motion, self._step
+        why = self._moved(caller, name)
+        for id, detail in step.missed(motion.module, caller, name, why):
+            motion.remarks.add(Remark(id, caller, (name,), detail, by=step.name()))
+
+    def _moved(self, caller: str, name: str) -> str:
+        """The same; gives back why nothing was moved, or not all."""
+        motion, step = self._motion, self._step
         if self._summaries is None:
             self._summaries = Summaries(motion.module, self._ops)
         graph = motion.module.graphs[caller]
@@ -179,37 +168,46 @@ class _Run:
         stays = graph.nodes[name].attrs.value(STAYS)
         if call is None and stays:
             motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
-        if call is None or analyses.effects.has_frames or name in graph.frozen.union(graph.arguments):
-            return
+        if call is None:
+            return stays.decode() if stays else self._unknown(graph.nodes[name])
+        if analyses.effects.has_frames or name in graph.frozen.union(graph.arguments):
+            return "it stands among frames of TensorFlow 1, or the outside knows it by name"
         if any(analyses.kinds[control] not in (EFFECT, READ) for control in call.node.controls):
-            return  # it may be held back, by a recomputation say, and what moves would not be
+            return "it may be held back"  # by a recomputation say, and what moves would not be
         if any(overwriters(g, self._ops, self._summaries.overwriting) for g in (graph, *call.functions, *call.others)):
-            return
-        movable = Movable(call, self._summaries, analyses)
-        worth = Worth(movable, self._ops, step.multiply_adds, step.least_bytes)
-        outputs = worth.chosen() if movable.terms else []
-        for node, reason in self._refusals(movable, worth):
+            return "something works in place"
+        plan = step.plan(call, self._summaries, analyses)
+        for node, reason in plan.stays:
             motion.remarks.add(Remark("not-hoisted", caller, (name,), f"{node}: {reason}", by=step.name()))
-        if outputs and stays:
+        if plan.outputs and stays:
             motion.remarks.add(Remark("not-hoisted", caller, (name,), stays.decode(), by=step.name()))
-        if not outputs or stays:
-            return
-        size = [worth.costs[number].bytes for number, _ in outputs]
-        if self._left is not None and (None in size or sum(count or 0 for count in size) > self._left):
-            detail = f"{sum(count or 0 for count in size)} bytes would be kept, {self._left} are allowed"
+        if not plan.outputs or stays:
+            return stays.decode() if stays else plan.why
+        size = sum(count or 0 for count in plan.bytes)
+        if self._left is not None and (None in plan.bytes or size > self._left):
+            detail = f"{size} bytes would be kept, {self._left} are allowed"
             motion.remarks.add(Remark("memory-growth", caller, (name,), detail, by=step.name()))
-            return
-        taken = {*motion.module.graphs, *motion.module.opaque}
-        self._take(caller, name, lift(movable, outputs, analyses.kinds, taken, self._ops, step.scope))
-        self._left = None if self._left is None else self._left - sum(count or 0 for count in size)
+            return detail
+        self._take(caller, name, plan, analyses)
+        self._left = None if self._left is None else self._left - size
+        return plan.why
 
-    def _take(self, caller: str, name: str, lifted: Lifted) -> None:
+    def _take(self, caller: str, name: str, plan: Plan, analyses: Analyses) -> None:
         """Keep a move, if it is judged to be right."""
         motion, by = self._motion, self._step.name()
-        after = replace(motion.module, graphs={**motion.module.graphs, caller: lifted.caller, **lifted.functions})
+        before, rolled, refusal = motion.module, plan.rolled, ""
+        assert plan.movable is not None
+        taken = {*before.graphs, *before.opaque}
+        lifted = lift(plan.movable, plan.outputs, analyses.kinds, taken, self._ops, self._step.scope)
         for graph in (lifted.caller, *lifted.functions.values()):
             check_graph(graph)
-        refusal = "" if self._judge is None else self._judge(motion.module, after, caller, name)
+        if rolled is not None:
+            if self._judge_body is not None:
+                refusal = self._judge_body(before, rolled.body, caller, name, rolled.merged)
+            before = with_body(before, rolled.body)
+        after = replace(before, graphs={**before.graphs, caller: lifted.caller, **lifted.functions})
+        if not refusal and self._judge is not None:
+            refusal = self._judge(before, after, caller, name)
         if refusal:
             error = ProofError(caller, name, refusal)
             if self._raises:
@@ -217,12 +215,24 @@ class _Run:
             motion.failures.append(error)
             motion.remarks.add(Remark("proof-refused", caller, (name,), refusal, by=by))
             return
-        motion.module, self._summaries = after, None
+        graphs = {**motion.module.graphs, caller: lifted.caller, **lifted.functions}
+        motion.module, self._summaries = replace(motion.module, graphs=graphs), None
         motion.origins.update(lifted.origins)
         journal = [Edit("hoist", node, name, by) for node in lifted.added]
         motion.journal[caller] = [*motion.journal.get(caller, ()), *journal]
         motion.added[caller] = {**motion.added.get(caller, {}), **lifted.added}
-        motion.remarks.add(Remark("hoisted", caller, tuple(lifted.added), f"out of {name}", by=by))
+        if rolled is None:
+            motion.remarks.add(Remark("hoisted", caller, tuple(lifted.added), f"out of {name}", by=by))
+        for windows in rolled.windows if rolled is not None else ():
+            detail = f"{windows.total} windows of {windows.source} in the loop {name}, each element computed "
+            detail += f"{windows.overlap:.3g} times before"
+            motion.remarks.add(Remark("overlap-shared", caller, tuple(lifted.added), detail, by=by, windows=windows))
+
+    @staticmethod
+    def _unknown(node: Node) -> str:
+        if node.attrs.value(ORIGINAL, len(node.inputs)) != len(node.inputs):
+            return "its gradient was taken in the same function, and has outputs of its own"
+        return "its functions are not known"
 
     def _call(self, graph: Graph, name: str) -> Call | None:
         """The call with its functions, if all are known."""
@@ -238,13 +248,6 @@ class _Run:
         if any(len(function.arguments) != len(node.inputs) - first for function in (*functions, *others)):
             return None
         return Call(graph, name, functions, others, first, is_loop)
-
-    def _refusals(self, movable: Movable, worth: Worth) -> Iterator[tuple[str, str]]:
-        """What stays although nothing in it changes, and why."""
-        for number, reason in sorted(worth.refused.items()):
-            yield movable.terms[number].node.name, reason
-        for stays in movable.stays:
-            yield from stays.items()
 
 
 def _without_leftovers(motion: Motion, outside: Collection[str]) -> Module:

@@ -11,6 +11,7 @@ from tfreuse.errors import PipelineError
 from tfreuse.pipeline.passes import Pass
 
 BUILTIN = (
+    "share-moving-windows",
     "hoist-loop-invariants",
     "hoist-common-branch-work",
     "inline",

@@ -70,7 +70,7 @@ class Sharing:
             known = node.attrs.value("T") if is_argument else self._ops.output_types(node.op, node.attrs)[value.port]
         return Attr("type", known)
 
-    def _unit(self, unit: Unit) -> Value:
+    def unit(self, unit: Unit) -> Value:
         """The union's part of a term, computed."""
         if unit not in self._values:
             term = self._terms[unit.term]
@@ -124,7 +124,7 @@ class Sharing:
             return self._reshaped(term, crops, like)
         unit = self._families.unit_of(term, tuple(crops[axis] for axis in sorted(term.indexed)))
         assert unit is not None
-        value = self._unit(unit)
+        value = self.unit(unit)
         return self._sliced(value, self._relative(term, unit, crops), self._sizes(term, unit), like)
 
     def _relative(self, term: Term, unit: Unit, crops: Mapping[int, Crop]) -> dict[int, Crop]:
@@ -180,7 +180,7 @@ class Sharing:
     def _cut(self, name: str, view: View, unit: Unit) -> Value:
         """The value of one exit, out of its unit."""
         term, like = self._terms[unit.term], self._rewriter.graph.nodes[name]
-        value, sizes = self._unit(unit), self._sizes(term, unit)
+        value, sizes = self.unit(unit), self._sizes(term, unit)
         places = dict(view.tables)
         dropped = axes_dropped(view)
         if dropped is not None:

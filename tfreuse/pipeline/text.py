@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from tfreuse.errors import PipelineError
 from tfreuse.pipeline.library import LibraryPass
-from tfreuse.pipeline.motion import MotionPass
+from tfreuse.pipeline.moves import MotionPass
 from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
@@ -20,11 +20,12 @@ PRESETS: dict[str, str] = {
     "exact": f"inline,dedupe-reads,{_MERGES},dce",
     "hoist": f"{_MOTION},inline,dedupe-reads,{_MERGES},dce",
     "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
-    "fast": f"inline,dedupe-reads,{_MERGES},share-overlap,factor-gradients,{_MERGES},dce",
+    "fast": f"share-moving-windows,inline,dedupe-reads,{_MERGES},share-overlap,factor-gradients,{_MERGES},dce",
 }
 """`exact`: every bitwise pass that leaves loops and branches with the operands that they had (the default). `hoist`:
 these, and loops and branches give up common work first (docs/adr/0011). `conv`: only convolutions and what feeds and
-follows them. `fast`: `exact`, and passes that may round differently, and merges what these made equal."""
+follows them. `fast`: `exact`, and passes that may round differently, and merges what these made equal; only loops over
+overlapping windows get other operands."""
 
 WHOLE_MODELS: dict[str, str] = dict.fromkeys(("exact", "hoist", "fast"), "drop-orphans,merge-functions")
 """What a preset has in addition for SavedModels."""

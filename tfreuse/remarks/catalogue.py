@@ -233,8 +233,8 @@ _ENTRIES = (
     Entry(
         "overlap-loop",
         MISSED,
-        "A loop's body works on a window that moves from step to step; nothing of it is moved out of the loop.",
-        "Write the windows without a loop (tf.signal.frame, slices in a Python loop) where their number is fixed.",
+        "A loop's body works on a window that moves from step to step, and what it computes of it stays in the loop.",
+        "Give the loop a trip count that is a number, or write the windows without one (slices in a Python loop).",
     ),
     Entry(
         "gradient-used-elsewhere",

@@ -19,7 +19,8 @@ from tfreuse.analysis.movable import LOOPS
 from tfreuse.bridge.load import tensorflow
 from tfreuse.bridge.module import MAIN
 from tfreuse.ir.attrs import Attr, Attrs
-from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.graph import Graph, Module, Node, Value
+from tfreuse.ir.order import topological
 from tfreuse.runtime.called import shapes_of
 from tfreuse.runtime.new_ops import create_op
 
@@ -80,26 +81,37 @@ def move_nodes(graph: Any, before: Graph, after: Graph, inner: list[Any], undo: 
     """Let a `FuncGraph` be what `after` made of `before`, where `inner` are the arguments more.
 
     Its list of outputs changes in place, that of its control outputs is another. What takes an edit of an operation
-    back is put into `undo`.
+    back is put into `undo`; operations that were made stay, and nothing needs them.
     """
-    places = dict(zip(after.arguments[len(before.arguments) :], inner, strict=True))
+    arguments = dict(zip(after.arguments, [*graph.inputs[: len(before.arguments)], *inner], strict=True))
+    ops = {name: graph.get_operation_by_name(name) for name in before.nodes if name not in before.arguments}
+
+    def tensor_of(value: Value) -> Any:
+        return arguments[value.node] if value.node in arguments else ops[value.node].outputs[value.port]
+
+    for name in topological(after):
+        node = after.nodes[name]
+        if name not in before.nodes and name not in arguments:
+            controls = [ops[control] for control in sorted(node.controls)]
+            ops[name] = create_op(graph, node, [tensor_of(value) for value in node.inputs], controls)
     gone = before.nodes.keys() - after.nodes.keys()
     for name, new in after.nodes.items():
         old = before.nodes.get(name)
         if old is None or new is old or name in before.arguments:
             continue
-        op = graph.get_operation_by_name(name)
+        op = ops[name]
         for index, (was, now) in enumerate(zip(old.inputs, new.inputs, strict=True)):
             if was != now:
                 undo.append(partial(op._update_input, index, op.inputs[index]))
-                op._update_input(index, places[now.node])
-        if old.controls & gone:
+                op._update_input(index, tensor_of(now))
+        if old.controls != new.controls:
             controls = list(op.control_inputs)
             undo.append(partial(_set_controls, op, controls))
-            _set_controls(op, [control for control in controls if control.name not in gone])
+            left = [control for control in controls if control.name not in gone]
+            _set_controls(op, [*left, *(ops[control] for control in sorted(new.controls - old.controls))])
     for index, ((_, was), (_, now)) in enumerate(zip(before.outputs, after.outputs, strict=False)):
         if was != now:
-            graph.outputs[index] = places[now.node]
+            graph.outputs[index] = tensor_of(now)
     graph.control_outputs = [control for control in graph.control_outputs if control.name not in gone]
 
 

@@ -181,7 +181,7 @@ def _concat(node: Node, port: int, forms: list[Form | None], numbers: _Lists, st
 
 def _reshape(node: Node, port: int, forms: list[Form | None], numbers: _Lists, stated: Shape | None) -> Form | None:
     form, target = forms[0], numbers[1] if numbers[1] is not None else (list(stated) if stated is not None else None)
-    if form is None or target is None:
+    if form is None or target is None or min(target, default=0) < -1:
         return None
     lengths: list[int | None] = [None if size < 0 else size for size in target]
     if None in lengths and None not in form.lengths and lengths.count(None) == 1:

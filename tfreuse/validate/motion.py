@@ -9,6 +9,7 @@ those arguments count which the body hands on as they are.
 
 *Being run.* What left a function only computes, or reads. It must not be able to fail, nor may its operands
 be able not to fit, as a loop need not run; in a branch it ran whenever the branch did, and must be found in every one.
+Where a loop surely has an iteration, what may fail for the shape of its operand alone failed in that.
 
 *State.* A read leaves only where nothing in the functions may write what it reads; where all that may write it in the
 caller is ordered with the call; and it comes behind everything that the call comes behind. So no write can come between
@@ -23,8 +24,9 @@ from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import ancestors, check_graph
-from tfreuse.ops.fits import surely_fits
+from tfreuse.ops.fits import fails_by_shape, surely_fits
 from tfreuse.ops.registry import Ops
+from tfreuse.validate.iterations import surely_runs
 from tfreuse.validate.touches import ANYTHING, PURE, READ, Touch, Touches, may_be_one
 
 _BODY, _CONDITION = "body", "cond"
@@ -53,6 +55,7 @@ class _Proof:
         self._is_loop = "T" in self._was.attrs and _BODY in self._was.attrs
         self._touches = Touches(before, ops)
         self._more = len(self._is.inputs) - len(self._was.inputs)
+        self._has_iteration: bool | None = None
         self._met: dict[str, tuple[Graph, Node]] = {}
         """New nodes of the caller, each with a node of a function that it computes the same as."""
 
@@ -234,8 +237,11 @@ class _Proof:
         """Whether a new node may run where it stands."""
         is_read = self._touches.kind(function, inner) == READ
         if not is_read and "raises" in self._ops.facts(inner.op).flags:
-            yield f"{inner.op} {inner.name} may fail"
-        if self._is_loop and not is_read and not surely_fits(inner, lambda value: _stated(function, value)):
+            if not (fails_by_shape(inner, function.nodes) and self._ran(function, inner)):
+                yield f"{inner.op} {inner.name} may fail"
+        elif self._is_loop and not (
+            is_read or surely_fits(inner, lambda value: _stated(function, value)) or self._ran(function, inner)
+        ):
             yield f"{inner.op} {inner.name} may fail, as its operands may not fit each other"
         if not self._is_loop:
             for _, other in _named(self._was.attrs):
@@ -249,6 +255,14 @@ class _Proof:
                 yield f"{node.name} waits for something"
             return
         yield from self._sees_the_same(node, function, inner)
+
+    def _ran(self, body: Graph, inner: Node) -> bool:
+        """Whether a node of a loop's body ran whenever the loop did: in the first iteration, which there surely is."""
+        if self._has_iteration is None:
+            self._has_iteration = self._is_loop and surely_runs(self._before, self._old, self._was)
+        roots = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
+        is_body = body is self._before.graphs.get(getattr(self._was.attrs.value(_BODY), "name", ""))
+        return self._has_iteration and is_body and inner.name in ancestors(body, roots)
 
     def _is_run(self, branch: Graph, node: Node) -> bool:
         """Whether the branch always runs what `node` computes."""

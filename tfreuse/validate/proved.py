@@ -21,6 +21,7 @@ from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.catalogue import PASSED
 from tfreuse.remarks.remark import Remark
 from tfreuse.validate.bodies import Bodies
+from tfreuse.validate.iterations import refuse_body
 from tfreuse.validate.libraries import prove_library
 from tfreuse.validate.motion import refuse_move
 from tfreuse.validate.touches import Touches
@@ -57,6 +58,7 @@ def run_proved(
         pipeline,
         skip=skip,
         judge=partial(refuse_move, ops=ops) if proof else None,
+        judge_body=partial(refuse_body, ops=ops) if proof else None,
         outside=() if library is None else library.public.keys() | library.pinned,
         limit=parse_limit(max_memory_growth),
         raise_failures=raise_failures,

@@ -43,6 +43,7 @@ class Selections:
         self._terms = TermTable()
         self._forms: dict[Value, Form | None] = {}
         self._leaves: dict[int, Form] = {}
+        self._alike: dict[int, list[str]] = {}
 
     def are_equal(self, old: str, new: str) -> bool:
         """Whether two nodes are proved to have the same first output."""
@@ -106,12 +107,23 @@ class Selections:
         return self._leaves.setdefault(term, whole)
 
     def shape(self, value: Value) -> Shape | None:
-        """The static shape of a value before, as the graph states it."""
+        """The static shape of a value before, as the graph states it of this value or of one that is equal to it."""
+        found = self._stated(value)
+        if found is None and value.node in self._classes:
+            if not self._alike:
+                for name in self._before.nodes:
+                    self._alike.setdefault(self._classes[name], []).append(name)
+            alike = self._alike.get(self._classes[value.node] + value.port, ())
+            found = next(filter(None, (self._stated(Value(other)) for other in alike)), None)
+        return found
+
+    def _stated(self, value: Value) -> Shape | None:
         node = self._before.nodes.get(value.node)
         if node is None:
             return None
-        if self._before.shapes is not None:
-            return self._before.shapes(value)
+        known = self._before.shapes(value) if self._before.shapes is not None else None
+        if known is not None:
+            return known
         kind, listed = node.attrs.value("_output_shapes", ("", ()))
         if kind == "shape" and value.port < len(listed):
             return listed[value.port]  # type: ignore[no-any-return]
@@ -123,7 +135,7 @@ class Selections:
             while node.inputs and node.op in ("Identity", "ReadVariableOp"):
                 node = self._before.nodes[node.inputs[0].node]
             return node.attrs.value("shape") if node.op == "VarHandleOp" else None
-        return self.shape(node.inputs[0]) if node.op == "Identity" else None
+        return self._stated(node.inputs[0]) if node.op == "Identity" else None
 
     def _others(self, values: Iterable[Value]) -> tuple[int, ...] | None:
         """The classes of operands that are taken as they are; they must have been there before."""

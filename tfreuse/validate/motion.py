@@ -7,13 +7,7 @@ more, and a loop's body gives these back untouched. So is in every iteration wha
 function in the place of the argument, where the function's own arguments are the operands of the call. In a loop only
 those arguments count which the body hands on as they are.
 
-*Being run.* What left a function only computes, or reads. It must not be able to fail, nor may its operands
-be able not to fit, as a loop need not run; in a branch it ran whenever the branch did, and must be found in every one.
-Where a loop surely has an iteration, what may fail for the shape of its operand alone failed in that.
-
-*State.* A read leaves only where nothing in the functions may write what it reads; where all that may write it in the
-caller is ordered with the call; and it comes behind everything that the call comes behind. So no write can come between
-the read in its new place and in its old one.
+*Places.* `tfreuse.validate.moved` asks whether what moved may run where it stands, and sees the same state there.
 """
 
 from __future__ import annotations
@@ -24,19 +18,16 @@ from tfreuse.errors import GraphError
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import ancestors, check_graph
-from tfreuse.ops.fits import fails_by_shape, surely_fits
 from tfreuse.ops.registry import Ops
-from tfreuse.validate.iterations import surely_runs
-from tfreuse.validate.touches import ANYTHING, PURE, READ, Touch, Touches, may_be_one
+from tfreuse.validate.moved import Moved, is_loop, recorded
+from tfreuse.validate.touches import PURE, READ, Touches
 
-_BODY, _CONDITION = "body", "cond"
 _TYPES = {"T": True, "Tin": False}
 """The attribute that lists the operands' types: that of a loop, and that of a branch."""
 _SHAPES = ("output_shapes", "_output_shapes")
 _OF_FUNCTIONS = ("_input_shapes", "_output_shapes")
 _COUNT = "_num_original_outputs"
 _SILENT = frozenset({"_output_shapes", "_has_manual_control_dependencies"})
-_PYTHON = "ambient python"
 
 
 def refuse_move(before: Module, after: Module, caller: str, name: str, ops: Ops) -> str:
@@ -52,10 +43,9 @@ class _Proof:
         self._before, self._after, self._name, self._ops = before, after, name, ops
         self._old, self._new = before.graphs[caller], after.graphs[caller]
         self._was, self._is = self._old.nodes[name], self._new.nodes[name]
-        self._is_loop = "T" in self._was.attrs and _BODY in self._was.attrs
+        self._is_loop = is_loop(self._was)
         self._touches = Touches(before, ops)
         self._more = len(self._is.inputs) - len(self._was.inputs)
-        self._has_iteration: bool | None = None
         self._met: dict[str, tuple[Graph, Node]] = {}
         """New nodes of the caller, each with a node of a function that it computes the same as."""
 
@@ -82,8 +72,10 @@ class _Proof:
         added = new.nodes.keys() - old.nodes.keys()
         if missing := added - self._met.keys():
             yield f"nothing is known of the new node {min(missing)}"
+        functions = [function for _, function in _named(self._was.attrs)]
+        moved = Moved(self._before, old, new, self._was, functions, self._equal, self._touches, self._ops)
         for name in sorted(added & self._met.keys()):
-            yield from self._runs(new.nodes[name], *self._met[name])
+            yield from moved.refusals(new.nodes[name], *self._met[name])
 
     def _call(self) -> Iterator[str]:
         was, now = self._was, self._is
@@ -135,7 +127,7 @@ class _Proof:
     def _function(self, key: str, old: Graph, new: Graph) -> Iterator[str]:
         """The function `new` is `old` with arguments more in the place of work that the caller now does."""
         check_graph(new)
-        count, body = len(old.arguments), self._is_loop and key == _BODY
+        count, body = len(old.arguments), self._is_loop and key == "body"
         extra = new.arguments[count:]
         outputs = new.outputs[len(old.outputs) :]
         if new.arguments[:count] != old.arguments or len(extra) != self._more or len(set(extra)) != self._more:
@@ -233,75 +225,6 @@ class _Proof:
         filled = {**self._ops.defaults(node.op), **node.attrs}
         return {key: attr for key, attr in filled.items() if key not in _SILENT}
 
-    def _runs(self, node: Node, function: Graph, inner: Node) -> Iterator[str]:
-        """Whether a new node may run where it stands."""
-        is_read = self._touches.kind(function, inner) == READ
-        if not is_read and "raises" in self._ops.facts(inner.op).flags:
-            if not (fails_by_shape(inner, function.nodes) and self._ran(function, inner)):
-                yield f"{inner.op} {inner.name} may fail"
-        elif self._is_loop and not (
-            is_read or surely_fits(inner, lambda value: _stated(function, value)) or self._ran(function, inner)
-        ):
-            yield f"{inner.op} {inner.name} may fail, as its operands may not fit each other"
-        if not self._is_loop:
-            for _, other in _named(self._was.attrs):
-                if not self._is_run(self._before.graphs[other], node):
-                    yield f"{node.name} is not what {other} runs"
-        shapes = node.attrs.get("_output_shapes")
-        if shapes is not None and shapes != inner.attrs.get("_output_shapes"):
-            yield f"{node.name} claims other static shapes than {inner.name} did"
-        if not is_read:
-            if node.controls:
-                yield f"{node.name} waits for something"
-            return
-        yield from self._sees_the_same(node, function, inner)
-
-    def _ran(self, body: Graph, inner: Node) -> bool:
-        """Whether a node of a loop's body ran whenever the loop did: in the first iteration, which there surely is."""
-        if self._has_iteration is None:
-            self._has_iteration = self._is_loop and surely_runs(self._before, self._old, self._was)
-        roots = [value.node for _, value in body.outputs] + [name for _, name in body.control_outputs]
-        is_body = body is self._before.graphs.get(getattr(self._was.attrs.value(_BODY), "name", ""))
-        return self._has_iteration and is_body and inner.name in ancestors(body, roots)
-
-    def _is_run(self, branch: Graph, node: Node) -> bool:
-        """Whether the branch always runs what `node` computes."""
-        operands = self._was.inputs[len(self._was.inputs) - len(branch.arguments) :]
-        runs = ancestors(branch, [value.node for _, value in branch.outputs] + [n for _, n in branch.control_outputs])
-        return any(
-            branch.nodes[name].op == node.op and self._equal(branch, Value(name), Value(node.name), operands)
-            for name in sorted(runs.difference(branch.arguments))
-        )
-
-    def _sees_the_same(self, node: Node, function: Graph, inner: Node) -> Iterator[str]:
-        touched = self._touches.of(function, inner)
-        if any(touch.writes or not touch.resource.startswith("argument ") for touch in touched):
-            yield f"{inner.name} reads what is not handed in"
-        for _, name in _named(self._was.attrs):
-            called = self._before.graphs[name]
-            for other in called.nodes.values():
-                if other.name not in called.arguments and _clash(self._touches.of(called, other), touched):
-                    yield f"{inner.name} reads what {other.name} may write"
-        outside = self._touches.of(self._new, node)
-        above, before = ancestors(self._new, [self._name]), ancestors(self._new, [node.name])
-        for name, other in self._old.nodes.items():
-            if name in self._old.arguments or name == self._name:
-                continue
-            found = self._touches.of(self._old, other)
-            if name in above and name not in before and any(touch.writes for touch in found):
-                yield f"{node.name} need not wait for {name}, for which the call waits"
-            same = {touch.resource for touch in outside} | {ANYTHING}  # two arguments count as two resources
-            clashes = any(touch.writes and touch.resource in same for touch in found)
-            if name not in above and clashes and self._name not in ancestors(self._new, [name]):
-                yield f"{name} may write what {node.name} reads, and no order with the call is given"
-        if self._is_loop and not (self._given() and all(t.resource.startswith("argument ") for t in outside)):
-            yield f"{inner.name} may fail, as its variable may have no value"
-
-    def _given(self) -> bool:
-        """Whether every handle comes from where variables have values: no graph of TensorFlow 1 makes its own."""
-        main = self._before.graphs.get("")
-        return main is None or main.closed or all(self._ops.facts(op).kind != "allocates" for op in main.by_op)
-
     def _type(self, value: Value) -> int | None:
         node = self._new.nodes[value.node]
         types = self._ops.output_types(node.op, node.attrs)
@@ -312,23 +235,7 @@ class _Proof:
         if met is None:
             return None
         function, inner = met
-        return _recorded(function, Value(inner.name, value.port))
-
-
-def _recorded(function: Graph, value: Value) -> tuple[int, ...] | None:
-    known = function.shapes(value) if function.shapes is not None else None
-    if known is not None:
-        return known
-    listed = function.nodes[value.node].attrs.value("_output_shapes", ("", ()))[1]
-    return listed[value.port] if value.port < len(listed) else None
-
-
-def _stated(function: Graph, value: Value) -> tuple[int, ...] | None:
-    """The static shape of a value, that of a constant or of what an `Identity` hands on included."""
-    found, node = _recorded(function, value), function.nodes[value.node]
-    if found is None and node.op == "Const":
-        return getattr(node.attrs.value("value"), "shape", None)
-    return _stated(function, node.inputs[0]) if found is None and node.op == "Identity" else found
+        return recorded(function, Value(inner.name, value.port))
 
 
 def _named(attrs: Attrs) -> list[tuple[str, str]]:
@@ -355,9 +262,3 @@ def _handed_on(body: Graph, place: int) -> bool:
             break
         node, port = body.nodes[node].inputs[0]
     return (node, port) == (body.arguments[place], 0)
-
-
-def _clash(one: frozenset[Touch], other: frozenset[Touch]) -> bool:
-    """Whether the first may write what the second touches; Python functions may write any variable."""
-    writes = [touch.resource for touch in one if touch.writes]
-    return any(r == _PYTHON or may_be_one(r, touch.resource) for r in writes for touch in other)

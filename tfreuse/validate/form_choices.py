@@ -7,8 +7,7 @@ from collections.abc import Callable
 from tfreuse.ir.graph import Node
 from tfreuse.ops.integers import Integers
 from tfreuse.validate.forms import Form, moved, picked, reshaped, stacked, with_axis, without_axis
-
-Shape = tuple[int, ...]
+from tfreuse.validate.stated import Shape
 
 
 def chosen(node: Node, port: int, forms: list[Form | None], integers: Integers, stated: Shape | None) -> Form | None:

@@ -19,7 +19,8 @@ from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import ancestors, check_graph
 from tfreuse.ops.registry import Ops
-from tfreuse.validate.moved import Moved, is_loop, recorded
+from tfreuse.validate.moved import Moved, is_loop
+from tfreuse.validate.stated import recorded
 from tfreuse.validate.touches import PURE, READ, Touches
 
 _TYPES = {"T": True, "Tin": False}

@@ -18,6 +18,7 @@ from tfreuse.ir.order import ancestors
 from tfreuse.ops.fits import fails_by_shape, surely_fits
 from tfreuse.ops.registry import Ops
 from tfreuse.validate.iterations import surely_runs
+from tfreuse.validate.stated import stated
 from tfreuse.validate.touches import ANYTHING, READ, Touch, Touches, may_be_one
 
 _PYTHON = "ambient python"
@@ -117,23 +118,6 @@ class Moved:
 def is_loop(call: Node) -> bool:
     """Whether it is a loop, with a body; a branch otherwise."""
     return "T" in call.attrs and "body" in call.attrs
-
-
-def recorded(function: Graph, value: Value) -> tuple[int, ...] | None:
-    """The static shape that a function records of a value."""
-    known = function.shapes(value) if function.shapes is not None else None
-    if known is not None:
-        return known
-    listed = function.nodes[value.node].attrs.value("_output_shapes", ("", ()))[1]
-    return listed[value.port] if value.port < len(listed) else None
-
-
-def stated(function: Graph, value: Value) -> tuple[int, ...] | None:
-    """The static shape of a value, that of a constant or of what an `Identity` hands on included."""
-    found, node = recorded(function, value), function.nodes[value.node]
-    if found is None and node.op == "Const":
-        return getattr(node.attrs.value("value"), "shape", None)
-    return stated(function, node.inputs[0]) if found is None and node.op == "Identity" else found
 
 
 def _clash(one: frozenset[Touch], other: frozenset[Touch]) -> bool:

@@ -17,8 +17,7 @@ from tfreuse.validate.form_dilated import between, span
 from tfreuse.validate.form_gathers import gathered, patches
 from tfreuse.validate.form_kinds import ROW, WHOLE, Kind, kinds_of
 from tfreuse.validate.forms import Form, Numbers, Place, TermTable, place, reshaped
-
-Shape = tuple[int, ...]
+from tfreuse.validate.stated import Shape, stated
 
 
 class Selections:
@@ -118,24 +117,7 @@ class Selections:
         return found
 
     def _stated(self, value: Value) -> Shape | None:
-        node = self._before.nodes.get(value.node)
-        if node is None:
-            return None
-        known = self._before.shapes(value) if self._before.shapes is not None else None
-        if known is not None:
-            return known
-        kind, listed = node.attrs.value("_output_shapes", ("", ()))
-        if kind == "shape" and value.port < len(listed):
-            return listed[value.port]  # type: ignore[no-any-return]
-        if node.op == "Const":
-            return getattr(node.attrs.value("value"), "shape", None)
-        if node.op in ("Placeholder", "VarHandleOp", "VariableV2"):
-            return node.attrs.value("shape")  # type: ignore[no-any-return]
-        if node.op == "ReadVariableOp":  # the shape of the handle is not that of the variable
-            while node.inputs and node.op in ("Identity", "ReadVariableOp"):
-                node = self._before.nodes[node.inputs[0].node]
-            return node.attrs.value("shape") if node.op == "VarHandleOp" else None
-        return self._stated(node.inputs[0]) if node.op == "Identity" else None
+        return stated(self._before, value) if value.node in self._before.nodes else None
 
     def _others(self, values: Iterable[Value]) -> tuple[int, ...] | None:
         """The classes of operands that are taken as they are; they must have been there before."""

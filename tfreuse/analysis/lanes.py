@@ -10,8 +10,8 @@ from tfreuse.analysis.congruence import Congruence
 from tfreuse.analysis.dilated import LAST, Dilated, dilated
 from tfreuse.analysis.effects import PURE
 from tfreuse.analysis.receptive_ops import Refusal
-from tfreuse.analysis.reshaping import reshaped, target_of
-from tfreuse.analysis.selecting import SELECTING, SOURCES, groups_of, rearranged, selected
+from tfreuse.analysis.reshaping import groups_of, rearranged, reshaped, target_of
+from tfreuse.analysis.selecting import SELECTING, SOURCES, selected
 from tfreuse.analysis.selections import View, everything
 from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.analysis.terms import Terms

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tfreuse.analysis.selecting import groups_of, rearranged
-from tfreuse.analysis.selections import View, index
+from tfreuse.analysis.selections import View, drop_axis, folded, index, insert_axis, unfolded
 from tfreuse.analysis.shapes import Shape
 from tfreuse.analysis.terms import Link, Terms, Use
 
@@ -99,3 +98,55 @@ def _whole_reshaped(terms: Terms, view: View, before: list[int], run: list[int],
     )
     full = (*view.sizes[: before[0]], *sizes, *view.sizes[before[-1] + 1 :])
     return View(term.number, full, tuple(whole), tables)
+
+
+def rearranged(view: View, before: list[int], after: int, sizes: tuple[int, ...]) -> View | None:
+    """One group of a reshape: axes `before` become those of `sizes`, from place `after` on where there were none."""
+    changed: View | None = view
+    if not before:
+        for _ in sizes:
+            changed = None if changed is None else insert_axis(changed, after)
+    elif not sizes:
+        for axis in reversed(before):
+            changed = None if changed is None else drop_axis(changed, axis)
+    else:
+        one = folded(view, before[0], len(before))
+        changed = None if one is None else unfolded(one, before[0], sizes)
+    return changed
+
+
+def groups_of(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:
+    """Axes before and after a reshape, in the smallest groups that hold equally many elements; -1 stands for itself."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        if i < len(old) and j < len(new) and old[i] == new[j]:
+            groups.append(([i], [j]))
+            i, j = i + 1, j + 1
+            continue
+        if j < len(new) and new[j] == 1:
+            groups.append(([], [j]))
+            j += 1
+            continue
+        if i < len(old) and old[i] == 1:
+            groups.append(([i], []))
+            i += 1
+            continue
+        before, after, left, right = [i], [j], 0, 0
+        if i >= len(old) or j >= len(new) or old[i] < 1 or new[j] < 1:
+            return None
+        left, right = old[i], new[j]
+        while left != right:
+            if left < right:
+                before.append(before[-1] + 1)
+                if before[-1] >= len(old) or old[before[-1]] < 1:
+                    return None
+                left *= old[before[-1]]
+            else:
+                after.append(after[-1] + 1)
+                if after[-1] >= len(new) or new[after[-1]] < 1:
+                    return None
+                right *= new[after[-1]]
+        groups.append((before, after))
+        i, j = before[-1] + 1, after[-1] + 1
+    return groups

@@ -47,6 +47,26 @@ def sliding_clips(batch: int, weights: Sequence[Any] | None = None) -> Variants:
     return four_ways(program, ideal, (images(FRAMES, side=32),), preset="fast")
 
 
+def clips_in_a_loop(batch: int) -> Variants:
+    """The same clips one after the other, in a loop over the first frame."""
+    weights = kernels(2)
+    count = FRAMES - CLIP + 1
+
+    def program(x: tf.Tensor) -> tf.Tensor:
+        means = tf.TensorArray(tf.float32, count)
+        for first in tf.range(count):
+            means = means.write(first, tf.reduce_mean(tower(x[first : first + CLIP], weights), [0, 1, 2]))
+        return means.stack()
+
+    def ideal(x: tf.Tensor) -> tf.Tensor:
+        y, means = tower(x, weights), tf.TensorArray(tf.float32, count)
+        for first in tf.range(count):
+            means = means.write(first, tf.reduce_mean(y[first : first + CLIP], [0, 1, 2]))
+        return means.stack()
+
+    return four_ways(program, ideal, (images(FRAMES, side=32),), preset="fast")
+
+
 def _valid(x: tf.Tensor, weights: Sequence[Any]) -> tf.Tensor:
     for weight in weights:
         x = tf.nn.relu(tf.nn.conv2d(x, weight, 1, "VALID"))

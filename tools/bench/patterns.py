@@ -73,6 +73,7 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("tf1_reuse", "offline", in_body=True),
         Pattern("two_signatures", "offline"),
         Pattern("sliding_clips", "overlapping"),
+        Pattern("clips_in_a_loop", "overlapping"),
         Pattern("overlapping_crops", "overlapping"),
         Pattern("audio_windows", "overlapping"),
         Pattern("saved_clips", "overlapping"),

@@ -70,6 +70,6 @@ def test_layers_over_time_have_nothing_invariant(name: str, tmp_path: Path) -> N
     assert times(op, shared, data) == times(op, plain, data) > 1
     assert "hoisted" not in [remark["id"] for remark in shared.report.to_dict()["remarks"]]
     model = keras.Sequential([keras.Input(shape[1:]), layer])
-    model.export(str(tmp_path / "plain"), verbose=False)
+    model.export(str(tmp_path / "plain"))
     report = tfreuse.optimize_saved_model(tmp_path / "plain", tmp_path / "hoisted", verify=3, preset="hoist")
     assert "hoisted" not in [remark["id"] for remark in report.to_dict()["remarks"]]

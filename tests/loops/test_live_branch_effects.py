@@ -149,10 +149,13 @@ def test_branches_of_a_loaded_model_stay() -> None:
 
 def test_a_branch_without_identities_stays() -> None:
     """Somebody may hold its very outputs, and it would run once more."""
-    from tensorflow.python.ops.cond_v2 import fast_cond_v2
+    from tensorflow.python.ops import cond_v2
+
+    if not hasattr(cond_v2, "fast_cond_v2"):
+        pytest.skip("this TensorFlow has no such branches")
 
     def program(image: Any, flag: Any) -> Any:
-        return fast_cond_v2(flag, lambda: convolve(image), lambda: tf.sin(convolve(image))) * 2.0
+        return cond_v2.fast_cond_v2(flag, lambda: convolve(image), lambda: tf.sin(convolve(image))) * 2.0
 
     made = hoist(program)
     assert_same_results([tf.function(program)(IMAGE, tf.constant(False))], [made(IMAGE, tf.constant(False))])

@@ -135,7 +135,7 @@ def test_a_step_of_any_batch_runs_each_layer_once() -> None:
 
 def test_export(tmp_path: Path) -> None:
     made = fitted(model(fast, fast))[2]
-    made.export(str(tmp_path / "exported"), verbose=False)
+    made.export(str(tmp_path / "exported"))
     x = data()[0]
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     plain = model()

@@ -115,6 +115,21 @@ def signal() -> Program:
     return Program(run, whole(2, 80, 1, seed=3), weights + biases, "Conv2D", 14, 2)
 
 
+def added_biases() -> Program:
+    """Biases as operands of fewer axes than the folded lines have: added as they are, and as a reshape."""
+    weights = [tf.Variable(whole(5, 1, 3, seed=1)), tf.Variable(whole(4, 3, 2, seed=2))]
+    biases = [tf.Variable(whole(3, seed=4)), tf.Variable(whole(2, seed=5))]
+
+    def net(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv1d(x, weights[0], 1, "VALID") + tf.reshape(biases[0], [1, 1, 3]))
+        return tf.nn.relu(tf.nn.conv1d(y, weights[1], 1, "VALID") + biases[1])
+
+    def run(x: Any) -> Any:
+        return [net(x[:, start : start + 32]) for start in range(0, 49, 8)]
+
+    return Program(run, whole(2, 80, 1, seed=3), weights + biases, "Conv2D", 14, 2)
+
+
 def frames() -> Program:
     weights = [tf.Variable(whole(5, 1, 3, seed=1))]
 
@@ -219,6 +234,6 @@ def residual() -> Program:
 
 
 PROGRAMS = (
-    clips, stacked_clips, split_and_packed, parts_of_a_video, crops, bounding_boxes, signal, frames, patches, repeats,
-    video, rows_through_layers, residual, dilated_signal, dilated_clips, dilated_crops, dilated_video,
+    clips, stacked_clips, split_and_packed, parts_of_a_video, crops, bounding_boxes, signal, added_biases, frames,
+    patches, repeats, video, rows_through_layers, residual, dilated_signal, dilated_clips, dilated_crops, dilated_video,
 )  # fmt: skip

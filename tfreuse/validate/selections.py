@@ -12,6 +12,7 @@ from typing import Any
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.elements import BINARY, REDUCTIONS, UNARY
 from tfreuse.ops.integers import Integers
+from tfreuse.validate.form_broadcast import beside_of, of_rank
 from tfreuse.validate.form_choices import CHOICES, chosen
 from tfreuse.validate.form_dilated import between, span
 from tfreuse.validate.form_gathers import gathered, patches
@@ -163,14 +164,15 @@ class Selections:
 
     def _elementwise(self, node: Node, forms: list[Form | None]) -> Form | None:
         rank = max((len(form.lengths) for form in forms if form is not None), default=-1)
-        full = [form for form in forms if form is not None and len(form.lengths) == rank]
+        forms = [None if form is None else of_rank(form, rank) for form in forms]
+        full = [form for form in forms if form is not None]
         first = min(full, key=lambda form: form.lengths.count(1), default=None)  # others may be repeated along an axis
         if first is None:
             return None
         kinds: list[Kind] = [ROW] * rank
         parts: list[Hashable] = []
         for value, form in zip(node.inputs, forms, strict=True):
-            beside = None if form is None else _beside(first, form)
+            beside = None if form is None else beside_of(first, form)
             if form is not None and beside is not None:
                 found, first = beside
                 parts.append(("term", form.term, found))
@@ -258,33 +260,6 @@ def _run_of(axis: int, length: int | None, name: str) -> Place:
 def _whole(term: int, lengths: tuple[int | None, ...]) -> Form:
     places = (_run_of(axis, length, f"axis {axis} of term {term}") for axis, length in enumerate(lengths))
     return Form(term, lengths, tuple(places))
-
-
-def _beside(one: Form, other: Form) -> tuple[tuple[tuple[int, int], ...], Form] | None:
-    """The coordinates of a second operand, each as one of the first's and how far it lies from that; it has the
-    first's shape, or length 1 where it is repeated.
-
-    Those that move as none of the first's does are added to it. None if the shapes may differ.
-    """
-    if len(one.lengths) != len(other.lengths):
-        return None
-    for axis, (length, repeated) in enumerate(zip(one.lengths, other.lengths, strict=True)):
-        if repeated == 1:
-            continue
-        if length != repeated:
-            return None
-        names = [{numbers for _, numbers in form.along(axis) if isinstance(numbers, str)} for form in (one, other)]
-        if length is None and (names[0] != names[1] or not names[0]):
-            return None  # two lengths that nobody knows: the shorter may be repeated
-    places, found = list(one.places), []
-    for number, at in enumerate(other.places):
-        alike = [index for index, place in enumerate(places) if place.along == at.along]
-        if not alike:
-            alike = [len(places)]
-            places.append(at)
-        index = number if number in alike else alike[0]
-        found.append((index, at.constant - places[index].constant))
-    return tuple(found), Form(one.term, one.lengths, tuple(places))
 
 
 def _agree(form: Form, stated: Shape | None) -> bool:

@@ -39,6 +39,29 @@ def check_graph(graph: Graph) -> None:
     topological(graph)
 
 
+def sources_first(graph: Graph) -> Graph:
+    """The graph with each node listed behind what it needs, back edges of loops aside, and else as it was.
+
+    Raises:
+        GraphError: if the graph has a cycle.
+    """
+    if is_ordered(graph.nodes):
+        return graph
+    topological(graph)  # or a cycle would be followed for ever
+    listed: dict[str, Node] = {}
+    for name in graph.nodes:
+        work = [name]
+        while work:
+            node = graph.nodes[work[-1]]
+            sources = [source for source, _ in node.inputs if not _is_back_edge(graph.nodes, source, node)]
+            missing = [source for source in (*sources, *sorted(node.controls)) if source not in listed]
+            if missing:
+                work += reversed(missing)
+            else:
+                listed[work.pop()] = node
+    return graph.evolve(listed)
+
+
 def topological(graph: Graph) -> list[str]:
     """Node names, inputs before users; the listed order is kept wherever it is one already.
 

@@ -24,7 +24,7 @@ from tfreuse.analysis.unrolled import Copy, Unrolled, unrolled
 from tfreuse.ir.attrs import Attr, Attrs
 from tfreuse.ir.constants import whole_constant
 from tfreuse.ir.graph import Graph, Node, Value, fresh_name
-from tfreuse.ir.order import ancestors, data_ancestors, topological
+from tfreuse.ir.order import ancestors, data_ancestors, sources_first, topological
 from tfreuse.ops.fits import SHAPING
 from tfreuse.pipeline.rewriter import Rewriter
 from tfreuse.pipeline.sharing import Sharing
@@ -120,7 +120,7 @@ class Rolling:
         sizes = [self._families.cost(unit)[1].bytes for unit in dict.fromkeys(exit.unit for exit in exits)]
         known = [size for size in sizes if size is not None]
         return Rolled(
-            _without(built.graph(merged), self._loop.body, merged, self._summaries),
+            sources_first(_without(built.graph(merged), self._loop.body, merged, self._summaries)),
             merged,
             shared,
             sum(known) if len(known) == len(sizes) else None,

@@ -51,9 +51,9 @@ class Cse(MergePass):
     def legal(self, context: Context, candidate: Group) -> Remark | None:
         """What all merges must satisfy, and the two kinds of nodes that stay apart by default."""
         flags = context.ops.facts(context.graph.nodes[candidate.survivor].op).flags
-        if flags and "stateless-random" in flags and not self.stateless_random:
+        if "stateless-random" in flags and not self.stateless_random:
             return context.remark("stateless-random", candidate.names)
-        if flags and "quantization-unit" in flags and not self.quantization:
+        if "quantization-unit" in flags and not self.quantization:
             return context.remark("quantization-unit", candidate.names)
         return super().legal(context, candidate)
 

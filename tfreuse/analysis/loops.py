@@ -14,7 +14,6 @@ from tfreuse.analysis.shapes import Shape, stated_shapes
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ops.integers import Integers
 
-LOOPS = ("While", "StatelessWhile")
 _DEPTH = 16
 
 

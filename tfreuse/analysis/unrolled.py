@@ -51,7 +51,6 @@ def unrolled(loop: Loop, trips: int) -> Unrolled:
     def at(value: Value, iteration: int) -> Value:
         return Value(names.get(Copy(value.node, iteration), value.node), value.port)
 
-    taken = {name.lower() for name in body.nodes}
     for name in order:
         if name not in moving:
             constant = counters.get(name)
@@ -61,7 +60,7 @@ def unrolled(loop: Loop, trips: int) -> Unrolled:
         for name in order:
             if name not in moving:
                 continue
-            copy, node = _fresh(f"{name}@{iteration}", taken), body.nodes[name]
+            copy, node = f"{name}@{iteration}", body.nodes[name]  # no name of TensorFlow's has an @
             if name in counters:
                 line = counters[name]
                 made = whole_constant(copy, (), (line.first + line.by * iteration,), _type(node))
@@ -106,14 +105,6 @@ def _changing(loop: Loop, order: list[str]) -> set[str]:
 def _sources(node: Node) -> Iterator[str]:
     yield from (source for source, _ in node.inputs)
     yield from node.controls
-
-
-def _fresh(wanted: str, taken: set[str]) -> str:
-    name = wanted
-    while name.lower() in taken:
-        name += "@"
-    taken.add(name.lower())
-    return name
 
 
 def _type(argument: Node) -> int:

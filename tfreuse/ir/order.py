@@ -112,15 +112,17 @@ def ancestors(graph: Graph, names: Iterable[str], apart: Set[str] = frozenset())
     return found
 
 
-def data_ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
-    """The nodes whose values go into these, themselves included; control edges carry none."""
+def data_ancestors(graph: Graph, names: Iterable[str], ends: Set[str] = frozenset()) -> set[str]:
+    """The nodes whose values go into these, themselves included; control edges carry none, and no op of `ends` hands
+    a value on."""
     found: set[str] = set()
     work = list(names)
     while work:
         name = work.pop()
         if name not in found:
             found.add(name)
-            work += [source for source, _ in graph.nodes[name].inputs]
+            node = graph.nodes[name]
+            work += [source for source, _ in node.inputs] if node.op not in ends else ()
     return found
 
 

@@ -7,7 +7,7 @@ are. What a family shares becomes nodes of the body again, and so do the cuts, w
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from tfreuse.analysis.analyses import Analyses
@@ -35,7 +35,7 @@ MAX_NODES, MAX_TRIPS = 20000, 1024
 """A loop with more nodes in all iterations, or more of these, is not looked at."""
 _DIFFER = "windows differ in more than where they lie: one is cut off at an end, or they are out of step with a stride"
 _NOTHING = "what is computed of them has nothing in common"
-_ITERATION = re.compile(r"@\d+@*")
+_ITERATION = re.compile(r"@\d+")
 
 
 class Rolled(NamedTuple):
@@ -160,7 +160,7 @@ class Rolling:
         rank = range(exit.views[0].rank)
         begin = [[crop.get(axis, (0, -1))[0] for axis in rank] for crop in crops]
         sizes = tuple(crops[0].get(axis, (0, lengths.get(axis, term.sizes[axis])))[1] for axis in rank)
-        if any({axis: length for axis, (_, length) in crop.items()} != _lengths(crops[0]) for crop in crops):
+        if any(_lengths(crop) != _lengths(crops[0]) for crop in crops):
             return None
         by = tuple(second - first for first, second in zip(begin[0], begin[1], strict=True))
         steps = ((row, t) for t, row in enumerate(begin))
@@ -181,8 +181,7 @@ def _lengths(crops: dict[int, Crop]) -> dict[int, int]:
 class _Body:
     """The body with nodes more: those of `added`, which stand in the unrolled loop, and cuts."""
 
-    def __init__(self, loop: Loop, all: Unrolled, added: object) -> None:
-        assert isinstance(added, dict)
+    def __init__(self, loop: Loop, all: Unrolled, added: Mapping[str, Node]) -> None:
         self._loop = loop
         self._taken = {name.lower() for name in loop.body.nodes} | {label.lower() for label, _ in loop.body.outputs}
         self.new: dict[str, Node] = {}

@@ -15,6 +15,7 @@ from tfreuse.bridge.module import MAIN, ops_of, read_module
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.order import topological
 from tfreuse.pipeline.motion import first_origin
+from tfreuse.pipeline.moves import MotionPass
 from tfreuse.pipeline.run import Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.runtime.called import may_be_held, with_bodies
@@ -42,8 +43,8 @@ class LiveGraph:
             graph.control_outputs if manager is None else getattr(manager, "ops_which_must_run", set())
         )
 
-    def read(self) -> tuple[Module, Any]:
-        """The graph and its functions as a module, and the op tables.
+    def read(self, moves: bool = True) -> tuple[Module, Any]:
+        """The graph and its functions as a module, and the op tables; with what passes that `moves` work have to know.
 
         Inputs, captured constants among them, are arguments; outputs are frozen, because callers hold them. What must
         run is a control output: whoever calls the function waits for that, and for no more.
@@ -54,9 +55,9 @@ class LiveGraph:
         outputs = {tensor.op.name for tensor in self.graph.outputs} - inputs.keys()
         module = read_module(graph_def, ops, arguments=inputs, frozen={MAIN: outputs})
         self._may_be_held = MAIN not in module.graphs or may_be_held(module, self.graph)
-        module, self._gradients = with_bodies(
-            with_branches(with_loops(module, self.graph), self.graph), ops, self.graph
-        )
+        if moves:
+            module = with_branches(with_loops(module, self.graph), self.graph)
+        module, self._gradients = with_bodies(module, ops, self.graph)
         return with_outputs(module, self.graph, self.graph.outputs, self._must_run, self._created), ops
 
     def apply(self, before: Graph, after: Graph, effects: Effects, bodies: Bodies | None = None) -> None:
@@ -214,7 +215,7 @@ def rewire(
         GraphError: if the graph cannot be read.
         ProofError: with `raise_failures`, if the plan is not proved.
     """
-    module, ops = live.read()
+    module, ops = live.read(moves=any(isinstance(step, MotionPass) for step in pipeline))
     if MAIN not in module.graphs:
         return Result(module, module, ops, pipeline)
     library = frozenset(module.graphs) - {MAIN}

@@ -14,9 +14,10 @@ from dataclasses import replace
 
 from tfreuse.errors import GraphError
 from tfreuse.ir.constants import whole_constant
-from tfreuse.ir.graph import Graph, Module, Node, Value
+from tfreuse.ir.graph import Graph, Module, Node, Value, fresh_name
 from tfreuse.ops.integers import Integers, Numbers
 from tfreuse.ops.registry import Ops
+from tfreuse.validate.stated import Shape, stated
 from tfreuse.validate.touches import Touches
 from tfreuse.validate.translation import prove
 from tfreuse.validate.witness import Witness
@@ -49,8 +50,8 @@ def refuse_body(before: Module, after: Graph, caller: str, name: str, merged: Ma
     touches, witness = Touches(before, ops), Witness(merged, {}, selections=frozenset(merged))
     if not states:
         return "the loop never runs"
+    taken = {node.lower() for graph in (old, after) for node in graph.nodes}
     for number, state in enumerate(states):
-        taken = {node.lower() for graph in (old, after) for node in graph.nodes}
         refusal = prove(with_numbers(old, state, taken), with_numbers(after, state, taken), witness, touches, ops)
         if refusal is not None:
             return f"iteration {number}: {refusal.node}: {refusal.reason}"
@@ -67,16 +68,17 @@ def iterations(module: Module, caller: Graph, call: Node) -> list[State] | None:
         return None
     wanted = {place for place, name in enumerate(body.arguments) if body.nodes[name].attrs.value("T") in _TYPES}
     state = _known(Integers(caller.nodes, caller.arguments), call.inputs, wanted)
+    taken = {node.lower() for graph in (body, cond) for node in graph.nodes}
     found: list[State] = []
     while len(found) <= MOST:
-        here = with_numbers(cond, state, {node.lower() for node in cond.nodes})
+        here = with_numbers(cond, state, taken)
         holds = _truth(here, Integers(here.nodes, here.arguments), here.outputs[0][1])
         if holds is None:
             return None
         if not holds:
             return found
         found.append(state)
-        inside = with_numbers(body, state, {node.lower() for node in body.nodes})
+        inside = with_numbers(body, state, taken)
         state = _known(Integers(inside.nodes, inside.arguments), [value for _, value in inside.outputs], wanted)
     return None
 
@@ -89,11 +91,10 @@ def _known(integers: Integers, values: Collection[Value], wanted: set[int]) -> S
 def with_numbers(graph: Graph, state: State, taken: Collection[str]) -> Graph:
     """The graph with constants in the place of what is known of its arguments; `taken` are names in lower case."""
     made: dict[str, Node] = {}
+    names = set(taken)
     for place, numbers in state.items():
         argument = graph.nodes[graph.arguments[place]]
-        name = f"{argument.name}/number"
-        while name.lower() in taken:
-            name += "_"
+        name = fresh_name(f"{argument.name}/number", names)
         made[argument.name] = whole_constant(name, numbers.shape, numbers.elements, argument.attrs.value("T"))
 
     def at(value: Value) -> Value:
@@ -130,20 +131,9 @@ def _handed(body: Graph, value: Value) -> Value:
     return _handed(body, node.inputs[0]) if node.op == "Identity" and node.name not in body.arguments else value
 
 
-def _given(caller: Graph, call: Node, body: Graph) -> Callable[[Value], tuple[int, ...] | None]:
+def _given(caller: Graph, call: Node, body: Graph) -> Callable[[Value], Shape | None]:
     """The static shapes of the body's values as it knows them, and of variables that it hands on as they are, as the
     caller states them of what the loop begins with."""
-
-    def stated(graph: Graph, value: Value) -> tuple[int, ...] | None:
-        node = graph.nodes.get(value.node)
-        known = graph.shapes(value) if graph.shapes is not None else None
-        if known is not None or node is None:
-            return known
-        listed = node.attrs.value("_output_shapes", ("", ()))[1]
-        constant = getattr(node.attrs.value("value"), "shape", None) if node.op == "Const" else None
-        found: tuple[int, ...] | None = listed[value.port] if value.port < len(listed) else constant
-        is_alias = found is None and node.op == "Identity" and value.node not in graph.arguments
-        return stated(graph, node.inputs[0]) if is_alias else found
 
     handed = {
         Value(name): operand
@@ -151,8 +141,8 @@ def _given(caller: Graph, call: Node, body: Graph) -> Callable[[Value], tuple[in
         if _handed(body, result) == Value(name)
     }
 
-    def shape_of(value: Value) -> tuple[int, ...] | None:
-        known = stated(body, value)
+    def shape_of(value: Value) -> Shape | None:
+        known = stated(body, value) if value.node in body.nodes else None
         return stated(caller, handed[value]) if known is None and value in handed else known
 
     return shape_of

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tfreuse.ir.attrs import Func
 from tfreuse.ir.graph import Graph, Module, Node
+from tfreuse.ir.order import data_ancestors
 from tfreuse.validate.draws import reached
 from tfreuse.validate.signatures import Signature
 
@@ -33,7 +34,7 @@ def steering_loop(module: Module, signature: Signature) -> str:
                 deciding = [value.node for value in node.inputs]
             else:
                 continue
-            if _values(graph, deciding) & fed:
+            if data_ancestors(graph, deciding, _SHAPES) & fed:
                 return name
     return ""
 
@@ -55,18 +56,6 @@ def _deciding(module: Module, node: Node) -> set[int]:
 
 
 def _arguments(graph: Graph, names: Iterable[str]) -> set[int]:
-    found = _values(graph, names)
+    """The arguments whose values these depend on; what only asks for a shape depends on no value."""
+    found = data_ancestors(graph, names, _SHAPES)
     return {number for number, name in enumerate(graph.arguments) if name in found}
-
-
-def _values(graph: Graph, names: Iterable[str]) -> set[str]:
-    """The nodes whose values these depend on; what only asks for a shape depends on no value."""
-    found: set[str] = set()
-    work = list(names)
-    while work:
-        name = work.pop()
-        if name not in found:
-            found.add(name)
-            if graph.nodes[name].op not in _SHAPES:
-                work += [value.node for value in graph.nodes[name].inputs]
-    return found

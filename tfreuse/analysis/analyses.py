@@ -11,6 +11,7 @@ from tfreuse.analysis.clobber import clobbered
 from tfreuse.analysis.congruence import Congruence
 from tfreuse.analysis.effects import FIXED, READ, Effects, Summaries
 from tfreuse.analysis.gradients import custom_gradients
+from tfreuse.analysis.kinds import Kinds
 from tfreuse.analysis.memory import Memory
 from tfreuse.analysis.races import racing_reads
 from tfreuse.analysis.repetition import Repetition
@@ -40,13 +41,11 @@ class Analyses:
         return Effects(self.graph, self.summaries)
 
     @cached_property
-    def kinds(self) -> dict[str, str]:
+    def kinds(self) -> Kinds:
         """The class of every node; arguments, and reads that race with a write, are fixed."""
-        kinds = self.effects.kinds()
-        kinds.update(dict.fromkeys(self.graph.arguments, FIXED))
+        kinds = self.effects.kinds().but(self.graph.arguments, FIXED)
         self.racing = racing_reads(self.graph, self.effects, kinds, self.order)
-        kinds.update(dict.fromkeys(self.racing | (self.apart & kinds.keys()), FIXED))
-        return kinds
+        return kinds.but(self.racing | (self.apart & self.graph.nodes.keys()), FIXED)
 
     @cached_property
     def memory(self) -> Memory:

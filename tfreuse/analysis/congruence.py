@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence, Set
 from copy import copy
 
-from tfreuse.analysis.effects import PURE, READ
+from tfreuse.analysis.effects import EFFECT, FIXED
 from tfreuse.analysis.fingerprint import INSIGNIFICANT, Fingerprints
 from tfreuse.analysis.memory import Memory
 from tfreuse.ir.attrs import Attr, Attrs
@@ -20,7 +20,6 @@ from tfreuse.ops.registry import Ops
 
 _PORT_BITS = 20
 _STEP = 1 << _PORT_BITS
-_MERGEABLE = frozenset({PURE, READ})
 
 
 class AttrKeys:
@@ -100,10 +99,9 @@ class Congruence:
         members: dict[int, list[str]] = {}
         found: dict[Hashable, int] = {}
         number = self.number
-        kinds = self._memory.kinds
         commutes, attr_key, known_keys = self._ops.commutes, self.attr_keys.key, self.attr_keys.by_object
         nodes, own = graph.nodes, -_STEP
-        lone = alone.union([name for name, kind in kinds.items() if kind not in _MERGEABLE])
+        lone = alone.union(self._memory.kinds.names(FIXED, EFFECT))
         for name in order:
             own += _STEP
             if name in lone:

@@ -10,7 +10,7 @@ from tfreuse.analysis.alias import UNKNOWN, Alias, Resource
 from tfreuse.analysis.clobber import overwriters
 from tfreuse.analysis.fingerprint import Fingerprints
 from tfreuse.analysis.gradients import custom_gradients
-from tfreuse.ir.attrs import Attrs
+from tfreuse.analysis.kinds import Kinds
 from tfreuse.ir.graph import Graph, Module, Node, Value
 from tfreuse.ir.view import callees_first
 from tfreuse.ops.facts import Facts
@@ -99,12 +99,13 @@ class Effects:
         self._alias = Alias(graph, self._ops)
         self._plain: dict[str, str] = {}
         self._fixed_ranges: dict[str, Mapping[str, tuple[int, int]]] = {}
-        self._known: dict[tuple[str, tuple[Value, ...], Attrs], frozenset[Access]] = {}
+        self._accesses: dict[Access, frozenset[Access]] = {}
         self.has_frames = any(self._ops.facts(op).kind == "control" for op in graph.by_op)
         self.reference_sources = frozenset(
             name for op, names in graph.by_op.items() if self._ops.gives_ref(op) for name in names
         )
         """Nodes that give a TF1 reference."""
+        self._single = {} if self.reference_sources else self._modes_of_single()
 
     def resource(self, value: Value) -> Resource:
         """The resource that a handle or a reference names."""
@@ -112,6 +113,13 @@ class Effects:
 
     def of(self, node: Node) -> frozenset[Access]:
         """The accesses of `node`; empty for a pure one."""
+        mode = self._single.get(node.op)
+        if mode is not None and len(node.inputs) == 1:
+            access = Access(mode, self._alias.resource(node.inputs[0]))
+            known = self._accesses.get(access)
+            if known is None:
+                known = self._accesses[access] = frozenset((access,))
+            return known
         facts = self._ops.facts(node.op)
         found: frozenset[Access]
         if facts.kind == "calls" or node.op in self._summaries:
@@ -121,9 +129,7 @@ class Effects:
         elif facts.kind == "allocates":
             found = frozenset({Access("allocate", Resource("handle", node.name)), *self._listed(node, facts)})
         elif facts.accesses:
-            same = node.op, node.inputs, node.attrs
-            known = self._known.get(same)
-            found = self._known[same] = frozenset(self._listed(node, facts)) if known is None else known
+            found = frozenset(self._listed(node, facts))
         else:
             found = _NOTHING
         if self.reference_sources and any(value.node in self.reference_sources for value in node.inputs):
@@ -131,21 +137,12 @@ class Effects:
             found |= {Access("write", UNKNOWN)} if self._takes_ref(node.op) else {Access("read", UNKNOWN)}
         return found
 
-    @cached_property
-    def touching(self) -> list[str]:
-        """Names of the nodes of which the op alone does not say that they are pure."""
-        by_op = self._graph.by_op
-        plain = None if self.reference_sources else PURE
-        return [name for op, names in by_op.items() if self._plain_kind(op) != plain for name in names]
-
-    def kinds(self) -> dict[str, str]:
+    def kinds(self) -> Kinds:
         """The class of every node; that of most follows from their op."""
-        kinds: dict[str, str] = {}
-        nodes = self._graph.nodes
-        for op, names in self._graph.by_op.items():
-            plain = "" if self.reference_sources else self._plain_kind(op)
-            kinds.update(dict.fromkeys(names, plain) if plain else {name: self.kind(nodes[name]) for name in names})
-        return kinds
+        nodes, by_op = self._graph.nodes, self._graph.by_op
+        plain = {} if self.reference_sources else {op: kind for op in by_op if (kind := self._plain_kind(op))}
+        own = {name: self.kind(nodes[name]) for op, names in by_op.items() if op not in plain for name in names}
+        return Kinds(self._graph, plain, own)
 
     def kind(self, node: Node) -> str:
         """The class of `node`: PURE, READ, FIXED or EFFECT."""
@@ -181,6 +178,18 @@ class Effects:
         schema = self._ops.schema(op)
         return schema is None or any(arg.is_ref for arg in schema.inputs)
 
+    def _modes_of_single(self) -> dict[str, str]:
+        """The ops of the graph whose one operand is a resource that they access, and do no more; with the mode."""
+        found: dict[str, str] = {}
+        for op in self._graph.by_op:
+            facts, schema = self._ops.facts(op), self._ops.schema(op)
+            if facts.kind != "effects" or len(facts.accesses) != 1 or schema is None or op in self._summaries:
+                continue
+            (access,) = facts.accesses
+            if len(schema.inputs) == 1 and schema.inputs[0].name == access.target and not schema.inputs[0].is_list:
+                found[op] = access.mode
+        return found
+
     def _listed(self, node: Node, facts: Facts) -> Iterable[Access]:
         ranges: Mapping[str, tuple[int, int]] | None = None
         for access in facts.accesses:
@@ -200,7 +209,7 @@ class Effects:
         if found is None:
             schema = self._ops.schema(node.op)
             found = {} if schema is None else schema.input_ranges(node.attrs)
-            if schema is None or not any(arg.number_attr or arg.type_list_attr for arg in schema.inputs):
+            if schema is None or not any(arg.is_list for arg in schema.inputs):
                 self._fixed_ranges[node.op] = found
         return found
 

@@ -10,9 +10,10 @@ zeros for operands that only the other outputs come from, and without the call i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from tfreuse.analysis.effects import EFFECT, PURE, Effects, Summaries
+from tfreuse.analysis.kinds import Kinds
 from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.dtypes import DIFFERENTIABLE, NUMBERS
 from tfreuse.ir.graph import Graph, Node, Value
@@ -55,13 +56,13 @@ def needed_nodes(body: Graph) -> set[str]:
     return ancestors(body, roots).difference(body.arguments)
 
 
-def behind_optional(graph: Graph, kinds: Mapping[str, str], order: Iterable[str]) -> set[str]:
+def behind_optional(graph: Graph, kinds: Kinds, order: Iterable[str]) -> set[str]:
     """Nodes with an effect, by `kinds`, that not every run of the graph has, and all nodes that come behind one.
 
     What its control outputs need runs whatever is asked of the graph; `order` is topological.
     """
     always = ancestors(graph, [name for _, name in graph.control_outputs])
-    found = {name for name, kind in kinds.items() if kind == EFFECT and name not in always}
+    found = set(kinds.names(EFFECT)) - always
     if found:
         for name in order:
             node = graph.nodes[name]

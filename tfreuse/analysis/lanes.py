@@ -9,6 +9,7 @@ from tfreuse.analysis.applying import Applied, Applying, Found, drawn_for_each
 from tfreuse.analysis.congruence import Congruence
 from tfreuse.analysis.dilated import LAST, Dilated, dilated
 from tfreuse.analysis.effects import PURE
+from tfreuse.analysis.kinds import Kinds
 from tfreuse.analysis.receptive_ops import Refusal
 from tfreuse.analysis.reshaping import groups_of, rearranged, reshaped, target_of
 from tfreuse.analysis.selecting import SELECTING, SOURCES, selected
@@ -41,7 +42,7 @@ class Lanes:
         graph: Graph,
         ops: Ops,
         congruence: Congruence,
-        kinds: dict[str, str],
+        kinds: Kinds,
         order: list[str],
         alone: frozenset[str],
     ) -> None:

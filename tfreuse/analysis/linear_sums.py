@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tfreuse.analysis.analyses import Analyses
 from tfreuse.analysis.cost import HEAVY
-from tfreuse.analysis.effects import PURE, READ
+from tfreuse.analysis.effects import EFFECT, FIXED, PURE
 from tfreuse.analysis.shapes import stated_shapes
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
 from tfreuse.ops.elements import BINARY
@@ -194,7 +194,7 @@ class LinearSums:
         """What must be there: what the outside knows, whatever has an effect, and, where nothing says what is wanted,
         all that nothing uses."""
         graph = self._graph
-        roots = {name for name, kind in self._kinds.items() if kind not in (PURE, READ)} | graph.roots
+        roots = {*graph.roots, *self._kinds.names(FIXED, EFFECT)}
         if not (graph.outputs or graph.control_outputs or graph.closed):
             used = {source for node in self._nodes.values() for source, _ in node.inputs}
             roots |= self._nodes.keys() - used

@@ -14,10 +14,10 @@ does. What such a replacement may lose, a write that had to wait for a read, is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfreuse.analysis.effects import EFFECT, READ
+from tfreuse.analysis.kinds import Kinds
 from tfreuse.ir.dtypes import DIFFERENTIABLE
 from tfreuse.ir.graph import Graph, Node
 
@@ -41,13 +41,11 @@ class Memory:
     `states` has the nodes with control inputs; the others see what their operands see.
     """
 
-    def __init__(
-        self, graph: Graph, kinds: Mapping[str, str], order: list[str], has_frames: bool, has_races: bool
-    ) -> None:
+    def __init__(self, graph: Graph, kinds: Kinds, order: list[str], has_frames: bool, has_races: bool) -> None:
         self._nodes = nodes = graph.nodes
         self.kinds = kinds
         self._looks_through = not has_races
-        effects = {name for name, kind in kinds.items() if kind == EFFECT}.difference(graph.arguments)
+        effects = set(kinds.names(EFFECT)).difference(graph.arguments)
         self._effect_names = [name for name in order if name in effects] if effects else []
         self.states: dict[str, State] = {}
         controlled = [name for name in order if nodes[name].controls]

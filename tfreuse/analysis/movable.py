@@ -203,7 +203,7 @@ class Movable:
         if known is None:
             caller, name = self.call.caller, self.call.name
             before = ancestors(caller, [name])
-            effects = [other for other, kind in self._analyses.kinds.items() if kind == EFFECT and other not in before]
+            effects = [other for other in self._analyses.kinds.names(EFFECT) if other not in before]
             known = self._order_holds[resource] = not any(
                 access.mode != "read" and access.resource in (resource, UNKNOWN)
                 for other in effects

@@ -8,10 +8,11 @@ the racing reads could give a result that no order of the original gives; they a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tfreuse.analysis.alias import UNKNOWN, Resource, may_alias
 from tfreuse.analysis.effects import EFFECT, PURE, READ, Effects
+from tfreuse.analysis.kinds import Kinds
 from tfreuse.analysis.live import live_nodes
 from tfreuse.ir.graph import Graph, Node, Value
 from tfreuse.ops.buffers import MAY_VIEW, VIEW, buffer_ops
@@ -20,20 +21,19 @@ MAX_ACCESSES = 16_384
 """Above this many reads and writes of resources that are both read and written, only direct edges count as an order."""
 
 
-def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str]) -> frozenset[str]:
+def racing_reads(graph: Graph, effects: Effects, kinds: Kinds, order: list[str]) -> frozenset[str]:
     """Names of the reads with which some write of the very same resource is not ordered.
 
     Only reads and writes that one run needs together count: all of a function's, and in a main graph those that one
     and the same fetched or public node needs, so initialisation does not count. Two arguments count as two
     resources, as they do for automatic control dependencies.
     """
-    writers = _by_resource(graph, effects, kinds, EFFECT, "write")
+    writers = _by_resource(graph, effects, kinds, EFFECT, "write", lambda resource: resource != UNKNOWN)
     if not writers:
         return frozenset()
     pairs = [
         (read, write)
-        for resource, readers in _readers(graph, effects, kinds, order).items()
-        if resource in writers
+        for resource, readers in _readers(graph, effects, kinds, order, writers).items()
         for read in readers
         for write in writers[resource]
         if not _are_neighbours(graph, read, write)
@@ -44,7 +44,7 @@ def racing_reads(graph: Graph, effects: Effects, kinds: Mapping[str, str], order
 
 
 def parted_reads(
-    graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str], equal: Mapping[str, str]
+    graph: Graph, effects: Effects, kinds: Kinds, order: list[str], equal: Mapping[str, str]
 ) -> frozenset[str]:
     """Those of `equal`, reads that stay beside the equal read that each leads to, that may see another state.
 
@@ -52,7 +52,7 @@ def parted_reads(
     one. Reads that are merged need not fear that: both at one moment is one of the orders that the program allows.
     """
     accesses = {name: effects.of(graph.nodes[name]) for name in {*equal, *equal.values()}}
-    writers = _by_resource(graph, effects, kinds, EFFECT, "write", unknown=True)
+    writers = _by_resource(graph, effects, kinds, EFFECT, "write", lambda resource: True)
     pairs = [
         (name, write)
         for name, found in accesses.items()
@@ -66,7 +66,7 @@ def parted_reads(
 
 
 def _racing(
-    graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str], pairs: list[tuple[str, str]]
+    graph: Graph, effects: Effects, kinds: Kinds, order: list[str], pairs: list[tuple[str, str]]
 ) -> frozenset[str]:
     """The reads of those pairs (read, write) that some run needs together and that no path orders."""
     needed_by = _needed_by(graph, kinds, order, effects.has_frames)
@@ -87,19 +87,22 @@ def _uses(node: Node, name: str) -> bool:
 
 
 def _by_resource(
-    graph: Graph, effects: Effects, kinds: Mapping[str, str], kind: str, mode: str, unknown: bool = False
+    graph: Graph, effects: Effects, kinds: Kinds, kind: str, mode: str, wanted: Callable[[Resource], bool]
 ) -> dict[Resource, list[str]]:
     found: dict[Resource, list[str]] = {}
     nodes = graph.nodes
-    for name in [name for name in effects.touching if kinds[name] == kind]:
+    for name in kinds.names(kind):
         for access in effects.of(nodes[name]):
-            if access.mode == mode and (unknown or access.resource != UNKNOWN):
+            if access.mode == mode and wanted(access.resource):
                 found.setdefault(access.resource, []).append(name)
     return found
 
 
-def _readers(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: list[str]) -> dict[Resource, list[str]]:
-    found = _by_resource(graph, effects, kinds, READ, "read")
+def _readers(
+    graph: Graph, effects: Effects, kinds: Kinds, order: list[str], written: Mapping[Resource, list[str]]
+) -> dict[Resource, list[str]]:
+    """What reads each resource of those that are `written`."""
+    found = _by_resource(graph, effects, kinds, READ, "read", written.__contains__)
     if not effects.reference_sources:
         return found
     views: dict[str, frozenset[Resource]] = {
@@ -113,12 +116,12 @@ def _readers(graph: Graph, effects: Effects, kinds: Mapping[str, str], order: li
         if node.op in buffer_ops(VIEW) or node.op in buffer_ops(MAY_VIEW):
             views[name] = views.get(name, frozenset()) | seen
         if kinds[name] == PURE:
-            for resource in seen:
+            for resource in seen.intersection(written):
                 found.setdefault(resource, []).append(name)
     return found
 
 
-def _needed_by(graph: Graph, kinds: Mapping[str, str], order: list[str], has_frames: bool) -> dict[str, int]:
+def _needed_by(graph: Graph, kinds: Kinds, order: list[str], has_frames: bool) -> dict[str, int]:
     """For each node a mask of the runs that need it: one for a function, one a root for a main graph.
 
     A function's writes count even if nothing needs them: the proof, which compares schedules, lets them run as well.

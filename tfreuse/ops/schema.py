@@ -29,6 +29,11 @@ class Arg:
     type_list_attr: str = ""
     is_ref: bool = False
 
+    @property
+    def is_list(self) -> bool:
+        """Whether an attribute says how many tensors it has."""
+        return bool(self.number_attr or self.type_list_attr)
+
     def types(self, attrs: Attrs, defaults: Mapping[str, Attr]) -> tuple[int, ...]:
         """The `DataType` of each flat tensor of this argument.
 

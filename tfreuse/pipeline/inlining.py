@@ -121,17 +121,16 @@ class _Caller:
     ) -> None:
         self._graph = graph
         self._summaries = summaries
-        kinds = Effects(graph, summaries).kinds()
-        kinds.update(dict.fromkeys(graph.arguments, PURE))
-        self._kinds = kinds
-        self._behind_effect = _behind(graph, order, {name for name in order if kinds[name] == EFFECT})
-        self._behind_access = _behind(graph, order, {name for name in order if kinds[name] in (READ, EFFECT)})
+        self._kinds = kinds = Effects(graph, summaries).kinds().but(graph.arguments, PURE)
+        self._behind_effect = _behind(graph, order, set(kinds.names(EFFECT)))
+        self._behind_access = _behind(graph, order, set(kinds.names(READ, EFFECT)))
         self._used = {value for node in graph.nodes.values() for value in node.inputs}
         self._used.update(value for _, value in graph.outputs)
         self._functions = functions
         self._of_body = {
-            name: {node: Effects(body, summaries).kind(body.nodes[node]) for node in needed_nodes(body)}
+            name: {node: effects.kind(body.nodes[node]) for node in needed_nodes(body)}
             for name, body in functions.items()
+            for effects in [Effects(body, summaries)]
         }
         self._hides_effect = {name for name in functions if kinds[name] == EFFECT or self._hides(name, EFFECT)}
         self._hides_access = {name for name in functions if kinds[name] != PURE or self._hides(name, READ)}
@@ -156,9 +155,9 @@ class _Caller:
     def waits(self) -> dict[str, frozenset[str]]:
         """For nodes of the graph that read or write, the calls that were over when they ran, by data edges."""
         found = {
-            name: self._over_before(name, kind) - self._graph.nodes[name].controls
-            for name, kind in self._kinds.items()
-            if kind in (READ, EFFECT) and name not in self._functions
+            name: self._over_before(name, self._kinds[name]) - self._graph.nodes[name].controls
+            for name in self._kinds.names(READ, EFFECT)
+            if name not in self._functions
         }
         return {name: controls for name, controls in found.items() if controls}
 

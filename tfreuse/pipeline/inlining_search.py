@@ -104,7 +104,7 @@ class Search:
         if not calls or analyses.effects.has_frames:
             return []
         optional = behind_optional(graph, analyses.kinds, analyses.order)
-        dead = bool(graph.outputs) and any(kind == EFFECT for name, kind in analyses.kinds.items() if name not in live)
+        dead = bool(graph.outputs) and not live.issuperset(analyses.kinds.names(EFFECT))
         refusals = {call.name: _DEAD if dead else self._inlinable.refusal(graph, call, optional) for call in calls}
         self._staying.update(name for name, reason in refusals.items() if reason)
         if all(refusals.values()) and len(calls) < 2:

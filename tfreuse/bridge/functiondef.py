@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tfreuse.bridge.attrs import read_attr, read_attrs, write_attr
-from tfreuse.bridge.graphdef import check_ops, write_nodes
+from tfreuse.bridge.graphdef import NOTHING, Merged, check_ops, write_nodes
 from tfreuse.bridge.nodes import NodeReader
 from tfreuse.errors import GraphError, UnknownOpError
 from tfreuse.ir.attrs import Attr, Attrs
@@ -75,8 +75,13 @@ def write_signature(before: Graph, after: Graph, function: Any) -> None:
         function.signature.output_arg.add(name=label, type=after.nodes[value.node].attrs.value("T"))
 
 
-def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everything: bool = False) -> None:
-    """Edit `function`, from which `before` was read, so that it says `after`; name and arguments stay."""
+def write_function(
+    before: Graph, after: Graph, function: Any, ops: Ops, everything: bool = False, merged: Merged = NOTHING
+) -> None:
+    """Edit `function`, from which `before` was read, so that it says `after`; name and arguments stay.
+
+    `everything` and `merged` as in `write_main`.
+    """
     ports = _Ports(function, ops)
     text_of = ports.print
     ports.add(node for name, node in after.nodes.items() if name not in before.nodes)
@@ -89,6 +94,7 @@ def write_function(before: Graph, after: Graph, function: Any, ops: Ops, everyth
         function.node_def,
         lambda value: texts.get(value) or text_of(value),
         everything,
+        merged,
     )
     for label, value in after.outputs:
         if everything or dict(before.outputs).get(label) != value:

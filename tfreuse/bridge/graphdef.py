@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 from tfreuse.bridge.nodes import NodeReader, write_inputs, write_meaning, write_new
+from tfreuse.bridge.origins import Origins, add_origins, note_origins
 from tfreuse.errors import GraphError, UnknownOpError
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
+
+Merged = Mapping[str, str]
+NOTHING: Merged = {}
 
 
 def read_main(
@@ -35,28 +39,41 @@ def read_main(
     return graph
 
 
-def write_main(before: Graph, after: Graph, source: Any, target: Any, everything: bool = False) -> None:
+def write_main(
+    before: Graph, after: Graph, source: Any, target: Any, everything: bool = False, merged: Merged = NOTHING
+) -> None:
     """Edit the repeated field `target` so that it says `after`; `before` was read from the one called `source`.
 
     They may be one field. Only nodes that changed are touched, unless `everything` asks for all inputs to be
-    spelled anew.
+    spelled anew. `merged` leads from duplicates to what they merged into, which comes from where they came.
     """
-    write_nodes(before, after, source, target, _print_value, everything)
+    write_nodes(before, after, source, target, _print_value, everything, merged)
 
 
-def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: Any, everything: bool = False) -> None:
+def write_nodes(
+    before: Graph,
+    after: Graph,
+    source: Any,
+    target: Any,
+    text_of: Any,
+    everything: bool = False,
+    merged: Merged = NOTHING,
+) -> None:
     """Copy the nodes that are left to `target` (or drop the others from it) and bring those that changed in line.
 
     Where nodes are new, all stand in the order of `after`.
     """
     left: list[Any] = []
     changed: list[tuple[int, Node, Node]] = []
+    origins: Origins = {}
     arguments = len(before.nodes) - len(source)  # a function's stand in front, and in no proto
     for (name, old), proto in zip(islice(before.nodes.items(), arguments, None), source, strict=True):
         new = after.nodes.get(name)
-        if new is None:
-            continue
         if new is not old or everything:
+            if name in merged:
+                note_origins(name, proto, origins)
+            if new is None:
+                continue
             changed.append((len(left), old, new))
         left.append(proto)
     is_wider = len(after.nodes) > len(left) + arguments
@@ -71,6 +88,7 @@ def write_nodes(before: Graph, after: Graph, source: Any, target: Any, text_of: 
             write_meaning(new, old, proto)
     if is_wider:
         _add_new(before, after, target, text_of)
+    add_origins(origins, merged, target)
 
 
 def _add_new(before: Graph, after: Graph, target: Any, text_of: Any) -> None:

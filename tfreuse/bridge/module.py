@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfreuse.bridge.functiondef import read_function, write_function, write_signature
-from tfreuse.bridge.graphdef import read_main, write_main
+from tfreuse.bridge.graphdef import NOTHING, Merged, read_main, write_main
 from tfreuse.bridge.nodes import NodeReader
 from tfreuse.bridge.opdefs import read_op_def, with_functions
 from tfreuse.errors import GraphError, UnknownOpError
@@ -80,18 +80,23 @@ def write_module(
     everything: bool = False,
     nodes: Any = None,
     origins: Mapping[str, str] | None = None,
+    merged: Mapping[str, Merged] | None = None,
 ) -> None:
     """Edit `graph_def`, from which `before` was read, so that it says `after`.
 
     With `nodes`, the main graph was read from there, and `graph_def` has no nodes yet. `origins` has for each new
-    function the one that it is a changed copy of; functions that these replaced go.
+    function the one that it is a changed copy of; functions that these replaced go. `merged` has for each graph what
+    its duplicates merged into.
     """
+    merged = merged or {}
     source = graph_def.node if nodes is None else nodes
     if MAIN not in after.graphs:
         if nodes is not None:
             graph_def.node.extend(nodes)
     elif everything or nodes is not None or after.graphs[MAIN] is not before.graphs[MAIN]:
-        write_main(before.graphs[MAIN], after.graphs[MAIN], source, graph_def.node, everything)
+        write_main(
+            before.graphs[MAIN], after.graphs[MAIN], source, graph_def.node, everything, merged.get(MAIN, NOTHING)
+        )
     _write_copies(before, after, graph_def.library, ops, origins or {})
     for function in graph_def.library.function:
         name = function.signature.name
@@ -100,7 +105,9 @@ def write_module(
             and name in before.graphs
             and (everything or after.graphs[name] is not before.graphs[name])
         ):
-            write_function(before.graphs[name], after.graphs[name], function, ops, everything)
+            write_function(
+                before.graphs[name], after.graphs[name], function, ops, everything, merged.get(name, NOTHING)
+            )
 
 
 def _write_copies(before: Module, after: Module, library: Any, ops: Ops, origins: Mapping[str, str]) -> None:

@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import islice
-from operator import methodcaller
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-_HAS_INFO = methodcaller("HasField", "experimental_debug_info")
-
 Origins = dict[str, list[tuple[str, str]]]
-"""For a survivor the node and the function that each of its duplicates was made from."""
+"""By node the nodes, each with its function, that it was made from."""
 
 
-def has_origins(protos: Iterable[Any]) -> bool:
-    """Whether any of these `NodeDef`s says where it comes from."""
-    return any(map(_HAS_INFO, protos))
+def note_origins(name: str, proto: Any, origins: Origins) -> None:
+    """Note what a `NodeDef` says of where it comes from, if it does."""
+    if proto.HasField("experimental_debug_info"):
+        info = proto.experimental_debug_info
+        functions = list(info.original_func_names) + [""] * len(info.original_node_names)
+        origins[name] = list(zip(info.original_node_names, functions, strict=False))
 
 
-def origins_of(merged: Mapping[str, str], names: Collection[str], protos: Sequence[Any]) -> Origins:
-    """What the `NodeDef`s of duplicates say, by survivor; `merged` leads from each duplicate to what it merged into.
+def add_origins(origins: Origins, merged: Mapping[str, str], protos: Iterable[Any]) -> None:
+    """Add those of duplicates to their survivors; what one says already is not said again.
 
-    `names` are those of the `protos`, and in front of them those of arguments, which have none.
+    `merged` leads from each duplicate to what it merged into.
     """
-    found: Origins = {}
-    arguments = len(names) - len(protos)
-    for name, proto in zip(islice(names, arguments, None), protos, strict=True) if merged else ():
-        if name in merged and _HAS_INFO(proto):
-            while name in merged:
-                name = merged[name]
-            info = proto.experimental_debug_info
-            functions = list(info.original_func_names) + [""] * len(info.original_node_names)
-            pairs = zip(info.original_node_names, functions, strict=False)
-            found.setdefault(name, []).extend(pairs)
-    return found
-
-
-def add_origins(origins: Origins, protos: Iterable[Any]) -> None:
-    """Add them to the survivors; what one says already is not said again."""
-    for proto in protos if origins else ():
-        if proto.name in origins:
+    of_survivor: Origins = {}
+    for name, pairs in origins.items():
+        while name in merged:
+            name = merged[name]
+        of_survivor.setdefault(name, []).extend(pairs)
+    for proto in protos if of_survivor else ():
+        if proto.name in of_survivor:
             info = proto.experimental_debug_info
             known = set(info.original_node_names)
-            for node, function in dict.fromkeys(origins[proto.name]):
+            for node, function in dict.fromkeys(of_survivor[proto.name]):
                 if node not in known:
                     info.original_node_names.append(node)
                     info.original_func_names.append(function)

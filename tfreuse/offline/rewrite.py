@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
-from tfreuse.bridge.origins import add_origins, has_origins, origins_of
 from tfreuse.errors import GraphError, InputError
 from tfreuse.ir.collector import collector_paused
 from tfreuse.ir.graph import Module
 from tfreuse.pipeline.library import Library
+from tfreuse.pipeline.rewriter import Edit
 from tfreuse.pipeline.run import Progress, Result
 from tfreuse.pipeline.text import Pipeline
 from tfreuse.remarks.remark import Remark
@@ -78,24 +78,10 @@ def rewrite_in_place(
         )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
-        origins = {
-            name: origins_of(_merged(result, name), module.graphs[name].nodes, protos)
-            for name, protos in _bodies(graph_def, nodes)
-            if name in module.graphs and has_origins(protos)
-        }
-        write_module(module, result.after, graph_def, ops, nodes=nodes, origins=result.origins)
-        for name, protos in _bodies(graph_def):
-            add_origins(origins.get(name, {}), protos)
+        merged = {name: _merged(found.journal) for name, found in result.graphs.items()}
+        write_module(module, result.after, graph_def, ops, nodes=nodes, origins=result.origins, merged=merged)
     return result
 
 
-def _merged(result: Result, name: str) -> dict[str, str]:
-    found = result.graphs.get(name)
-    if found is None:
-        return {}
-    return {edit.node: edit.other for edit in found.journal if edit.kind in ("merge", "alias")}
-
-
-def _bodies(graph_def: Any, nodes: Any = None) -> Iterator[tuple[str, Any]]:
-    yield MAIN, graph_def.node if nodes is None else nodes
-    yield from ((function.signature.name, function.node_def) for function in graph_def.library.function)
+def _merged(journal: list[Edit]) -> dict[str, str]:
+    return {edit.node: edit.other for edit in journal if edit.kind in ("merge", "alias")}

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from sys import intern
 from typing import Any
 
-from tfreuse.bridge.attrs import read_attr, read_attrs, write_attr
+from tfreuse.bridge.attrs import read_attrs, write_attr
+from tfreuse.bridge.wire import ATTR, LENGTH, AttrReader
 from tfreuse.errors import GraphError
-from tfreuse.ir.attrs import Attr, Attrs
+from tfreuse.ir.attrs import Attrs
 from tfreuse.ir.graph import NO_CONTROLS, Node, Value
 
 _NAME, _OP, _INPUT = 0x0A, 0x12, 0x1A
 """The wire tags of the first fields of a `NodeDef` (node_def.proto); each has a length of one byte up to 127."""
-_ATTR = 0x2A
-_LATER_TAGS = frozenset({0x22, _ATTR, 0x32, 0x3A})
+_LATER_TAGS = frozenset({0x22, ATTR, 0x32, 0x3A})
 
 _SHARED_LIMIT = 4096
 """Nodes longer than this (constants with large values) are not worth a place in the table of shared attributes."""
@@ -24,8 +24,7 @@ class NodeReader:
     """Reads `NodeDef`s; attributes, and sets of them, are shared by all nodes, of all graphs, that it reads."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Attr] = {}
-        self._entries: dict[bytes, tuple[str, Attr]] = {}
+        self._attrs = AttrReader()
         self._shared: dict[bytes, tuple[str, Attrs, str]] = {}
         self.in_order = False
         """Whether the nodes read last are known to stand behind their inputs each."""
@@ -53,15 +52,19 @@ class NodeReader:
             texts: list[bytes] = []
             size = len(wire)
             try:
-                start = wire[1] + 2
-                key, at = wire[2:start], start + 2 + wire[start + 1]
-                is_short = wire[0] == _NAME and wire[start] == _OP and start < 130 and at - start < 130
+                lengths = wire[1]
+                start = lengths + 2
+                key, length = wire[2:start], wire[start + 1]
+                lengths |= length  # if any had two bytes, so has this
+                at = start + 2 + length
                 op = wire[start:at]
                 while at < size and wire[at] == _INPUT:
-                    end = at + 2 + wire[at + 1]
-                    is_short = is_short and end - at < 130
+                    length = wire[at + 1]
+                    lengths |= length
+                    end = at + 2 + length
                     texts.append(wire[at + 2 : end])
                     at = end
+                is_short = lengths < LENGTH and wire[0] == _NAME and wire[start] == _OP
                 is_short = is_short and (at == size or wire[at] in _LATER_TAGS)
             except IndexError:
                 is_short = False
@@ -98,35 +101,8 @@ class NodeReader:
         op, device = intern(proto.op), intern(proto.device)
         if rest is None:
             return op, read_attrs(proto.attr), device
-        attrs = self._read_wire(proto, rest)
-        if attrs is None:
-            attrs = read_attrs(proto.attr, self._known)
-        found = self._shared[rest] = op, attrs, device
+        found = self._shared[rest] = op, self._attrs.read(op, rest, proto), device
         return found
-
-    def _read_wire(self, proto: Any, rest: bytes) -> Attrs | None:
-        """The attributes in `rest`, asking `proto` only for values not seen before; None for a length of two bytes."""
-        found: dict[str, Attr] = {}
-        entries, at, size = self._entries, 0, len(rest)
-        try:
-            while at < size:
-                end = at + 2 + rest[at + 1]
-                if end - at > 129:
-                    return None
-                if rest[at] == _ATTR:  # an entry of a map: a key as field 1, a value as field 2
-                    entry = rest[at:end]
-                    pair = entries.get(entry)
-                    if pair is None:
-                        key = 4 + entry[3]
-                        if entry[2] != 0x0A or entry[key] != 0x12 or key + 2 + entry[key + 1] != len(entry):
-                            return None
-                        name = intern(entry[4:key].decode())
-                        pair = entries[entry] = name, read_attr(proto.attr[name])
-                    found[pair[0]] = pair[1]
-                at = end
-        except IndexError:
-            return None
-        return Attrs(found)
 
 
 def write_inputs(node: Node, before: Node | None, proto: Any, text_of: Callable[[Value], str]) -> None:

@@ -37,6 +37,9 @@ _FIELDS: dict[str, tuple[str, str]] = {
     "complex64": ("scomplex_val", "<f4"),
     "complex128": ("dcomplex_val", "<f8"),
 }
+_CONTENT = 0x22
+_PLAIN = {dtypes.NUMBERS["float"]: 0x2A, dtypes.NUMBERS["double"]: 0x32}
+"""Wire tags of `tensor_content`, and of the lists that hold their elements one after the other, by type."""
 
 
 def read_tensor(proto: Any) -> Tensor | None:
@@ -77,6 +80,18 @@ def read_tensor(proto: Any) -> Tensor | None:
     else:
         return None
     return Tensor(dtype, shape, _trimmed(content, width))
+
+
+def read_elements(wire: bytes, like: Tensor) -> Tensor | None:
+    """A tensor of the type and shape of `like` with the elements that `wire` holds: one field of a `TensorProto` in its
+    wire form, in which the elements stand as in memory; None for anything else."""
+    width = dtypes.size_of(like.dtype)
+    if len(wire) < 2 or width is None or wire[1] != len(wire) - 2 or wire[1] >= 128:
+        return None
+    content, size = wire[2:], prod(like.shape) * width
+    is_whole = wire[0] == _CONTENT and len(content) == size
+    is_list = wire[0] == _PLAIN.get(like.dtype) and len(content) % width == 0 and len(content) <= size
+    return Tensor(like.dtype, like.shape, _trimmed(content, width)) if content and (is_whole or is_list) else None
 
 
 def write_tensor(value: Tensor | bytes, proto: Any) -> None:

@@ -116,6 +116,15 @@ class Attrs(Mapping[str, Attr]):
         found = self._items.get(name)
         return default if found is None else found.value
 
+    def replaced(self, name: str, attr: Attr) -> Attrs:
+        """A copy in which the attribute `name`, which is there, has another value."""
+        if not self.is_plain or self.is_colocated or attr.kind in ("func", "list"):
+            return self.updated({name: attr})
+        copy = Attrs.__new__(Attrs)
+        copy._items = {**self._items, name: attr}
+        copy._hash, copy.functions, copy.is_colocated, copy.is_plain = None, (), False, True
+        return copy
+
     def updated(self, changes: Mapping[str, Attr | None]) -> Attrs:
         """A copy with `changes` applied; None removes a name."""
         merged: dict[str, Attr | None] = {**self._items, **changes}

@@ -47,7 +47,7 @@ class AttrKeys:
             op = node.op
             if self._fingerprints is not None and self._ops.facts(op).kind == "unknown":  # a function's name, maybe
                 op = self._fingerprints().first(op)
-            meaning = (op, node.device, tuple(sorted(attrs.items())))
+            meaning = (op, node.device, frozenset(attrs.items()))
             found = self.by_object[shortcut] = self._by_meaning.setdefault(meaning, len(self._by_meaning))
             self._alive.append(node.attrs)  # or another set could come to have its id
         return found
@@ -58,8 +58,8 @@ class AttrKeys:
         if self._fingerprints is not None and attrs.functions:
             attrs = self._fingerprints().renamed(attrs)
         filled = {**self._ops.defaults(node.op), **dict(attrs.items())}
-        for name in INSIGNIFICANT & filled.keys():
-            del filled[name]
+        for name in INSIGNIFICANT:
+            filled.pop(name, None)
         return filled
 
 
@@ -108,17 +108,22 @@ class Congruence:
                 number[name] = own
                 continue
             _, op, inputs, controls, attrs, device = node = nodes[name]
-            operands = [number[source] + port for source, port in inputs]
-            if len(operands) == 2 and operands[0] > operands[1] and commutes(op, attrs):
-                operands.reverse()
+            operands: Hashable
             meaning: Hashable
+            if len(inputs) == 2:
+                (left, left_port), (right, right_port) = inputs
+                one, other = number[left] + left_port, number[right] + right_port
+                operands = (other, one) if one > other and commutes(op, attrs) else (one, other)
+            else:
+                operands = tuple([number[source] + port for source, port in inputs])
             if attrs.is_colocated:
                 meaning = self.attributes(node)
             else:
                 meaning = known_keys.get((op, device, id(attrs)))
                 if meaning is None:
                     meaning = attr_key(node)
-            key = (meaning, self.state(node) if controls else 0, *operands)
+            state = self.state(node) if controls else 0
+            key = (meaning, operands, state) if state else (meaning, operands)
             number[name] = first = found.setdefault(key, own)
             if first != own:
                 if first in members:
@@ -161,9 +166,10 @@ class Congruence:
         """The same numbers, and the classes without nodes that were merged away, turned into aliases or removed."""
         other = copy(self)
         if gone:
-            left = [
-                names if gone.isdisjoint(names) else [name for name in names if name not in gone]
-                for names in self.classes
+            other.classes = [
+                names
+                for members in self.classes
+                for names in [members if gone.isdisjoint(members) else [name for name in members if name not in gone]]
+                if len(names) > 1
             ]
-            other.classes = [names for names in left if len(names) > 1]
         return other

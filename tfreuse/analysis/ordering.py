@@ -12,19 +12,25 @@ from tfreuse.ir.graph import Graph, Node
 def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str], fresh: Iterable[str]) -> bool:
     """Whether some duplicate of `fresh` waits for a node that its survivor does not wait for (after the merge)."""
     for duplicate in fresh:
-        one, other = nodes[duplicate], nodes[forward[duplicate]]
-        _, _, inputs, controls, _, _ = one
-        if controls == other.controls:
-            for (source, _), (twin, _) in zip(inputs, other.inputs, strict=True):
-                if source != twin != forward.get(source) and forward.get(source, source) != forward.get(twin, twin):
-                    break
-            else:
-                continue
-        gone = {forward.get(source, source) for source in _sources(one)}
-        gone -= {forward.get(source, source) for source in _sources(other)}
-        if any(nodes[source].op != "Const" or nodes[source].controls for source in gone):  # a constant orders nothing
-            return True
+        _, _, inputs, controls, _, _ = nodes[duplicate]
+        _, _, twins, twin_controls, _, _ = survivor = nodes[forward[duplicate]]
+        for (source, _), (twin, _) in zip(inputs, twins, strict=True):
+            left = forward.get(source, source)
+            if left != twin and left != forward.get(twin, twin) and _is_lost(nodes, forward, left, survivor):
+                return True
+        if controls != twin_controls:
+            for control in controls:
+                if _is_lost(nodes, forward, forward.get(control, control), survivor):
+                    return True
     return False
+
+
+def _is_lost(nodes: Mapping[str, Node], forward: Mapping[str, str], name: str, survivor: Node) -> bool:
+    """Whether the survivor does not wait for this node, and that says something: a constant that waits for nothing
+    itself orders nothing."""
+    if nodes[name].op == "Const" and not nodes[name].controls:
+        return False
+    return all(forward.get(source, source) != name for source in _sources(survivor))
 
 
 def lost_orders(

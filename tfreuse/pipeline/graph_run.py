@@ -139,12 +139,19 @@ class GraphRun:
         nodes = rewriter.graph.nodes
         if self.added:
             nodes = {**self.added, **nodes}
-        pairs = [(nodes[edit.node], nodes[edit.other]) for edit in rewriter.journal if edit.kind in ("merge", "alias")]
+        merges = [(node, other) for kind, node, other, _, _ in rewriter.journal if kind in ("merge", "alias")]
+        pairs = [(nodes[node], nodes[other]) for node, other in merges]
         # A body need not use every operand of its call.
         pairs += [
             (nodes[edit.node], _NOTHING) for edit in rewriter.journal if edit.kind == "inline" and edit.node in nodes
         ]
-        sources = [value.node for one, other in pairs for value in one.inputs if value not in other.inputs]
+        sources = [
+            value.node
+            for one, other in pairs
+            if one.inputs != other.inputs
+            for value in one.inputs
+            if value.node not in rewriter.forward and value not in other.inputs
+        ]
         controls = [name for one, other in pairs if one.controls for name in sorted(one.controls - other.controls)]
         self._orphans.update(dict.fromkeys([*sources, *controls]))
 

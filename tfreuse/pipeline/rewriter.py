@@ -189,7 +189,7 @@ class Rewriter:
         for name, node in self._listed() if self._added else self.graph.nodes.items():
             if name in gone:
                 continue
-            _, _, inputs, controls, _, _ = node
+            _, _, inputs, controls, attrs, _ = node
             for source, _ in inputs:
                 if source in moved:
                     node = self._redirected(node)
@@ -204,7 +204,8 @@ class Rewriter:
                     node = node._replace(controls=node.controls | waiting)
                 if name in widened:
                     node = node._replace(attrs=node.attrs.updated({"_output_shapes": None}))
-            if node.attrs.is_colocated:
+                attrs = node.attrs
+            if attrs.is_colocated:
                 node = self._recolocated(node)
             nodes[name] = node
         outputs = tuple((label, self._forwarded(value)) for label, value in self.graph.outputs)
@@ -240,13 +241,11 @@ class Rewriter:
         A control edge that comes to stand beside a data edge stays: for what waits for this node it may be an anchor.
         """
         forward = self.forward
+        name, op, inputs, controls, attrs, device = node
         if self._values:
-            inputs = tuple(map(self._forwarded, node.inputs))
+            inputs = tuple(map(self._forwarded, inputs))
         else:
-            inputs = tuple(
-                [Value(forward[value.node], value.port) if value.node in forward else value for value in node.inputs]
-            )
-        name, op, _, controls, attrs, device = node
+            inputs = tuple([Value(forward[value[0]], value[1]) if value[0] in forward else value for value in inputs])
         if controls:
             controls = frozenset([forward.get(control, control) for control in controls])
         return Node(name, op, inputs, controls, attrs, device)

@@ -9,40 +9,27 @@ from tfreuse.analysis.effects import EFFECT, READ, Access, Effects
 from tfreuse.ir.graph import Graph, Node
 
 
-def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str], fresh: Iterable[str]) -> bool:
-    """Whether some duplicate of `fresh` waits for a node that its survivor does not wait for (after the merge)."""
-    for duplicate in fresh:
-        _, _, inputs, controls, _, _ = nodes[duplicate]
-        _, _, twins, twin_controls, _, _ = survivor = nodes[forward[duplicate]]
-        for (source, _), (twin, _) in zip(inputs, twins, strict=True):
-            left = forward.get(source, source)
-            if left != twin and left != forward.get(twin, twin) and _is_lost(nodes, forward, left, survivor):
-                return True
-        if controls != twin_controls:
-            for control in controls:
-                if _is_lost(nodes, forward, forward.get(control, control), survivor):
-                    return True
+def loses_inputs(nodes: Mapping[str, Node], forward: Mapping[str, str], duplicates: Iterable[str]) -> bool:
+    """Whether some of these waits for a node that its survivor does not wait for (after the merges of `forward`)."""
+    for duplicate in duplicates:
+        gone = {forward.get(source, source) for source in _sources(nodes[duplicate])}
+        gone.difference_update(forward.get(source, source) for source in _sources(nodes[forward[duplicate]]))
+        if any(nodes[source].op != "Const" or nodes[source].controls for source in gone):  # a constant orders nothing
+            return True
     return False
 
 
-def _is_lost(nodes: Mapping[str, Node], forward: Mapping[str, str], name: str, survivor: Node) -> bool:
-    """Whether the survivor does not wait for this node, and that says something: a constant that waits for nothing
-    itself orders nothing."""
-    if nodes[name].op == "Const" and not nodes[name].controls:
-        return False
-    return all(forward.get(source, source) != name for source in _sources(survivor))
-
-
 def lost_orders(
-    graph: Graph, effects: Effects, order: list[str], forward: Mapping[str, str], fresh: Iterable[str]
+    graph: Graph, effects: Effects, order: list[str], forward: Mapping[str, str], loose: Iterable[str]
 ) -> list[tuple[str, str]]:
     """Pairs (read, write) of one resource, ordered before the merges of `forward` and no longer ordered after.
 
-    `fresh` are the duplicates that were not there when this was last asked: more merges never part what the earlier
-    ones kept together. A control edge from the read to the write restores each; it cannot close a cycle, because the
-    read stands before the write in `order` and every merge keeps that order.
+    `loose` are the duplicates, of those that were not there when this was last asked, that may have waited for what
+    their survivors do not wait for (`Rewriter.loose`): more merges never part what others kept together. A control
+    edge from the read to the write restores each; it cannot close a cycle, because the read stands before the write in
+    `order` and every merge keeps that order.
     """
-    if not loses_inputs(graph.nodes, forward, fresh):
+    if not loses_inputs(graph.nodes, forward, loose):
         return []
     accesses = {name: effects.of(node) for name in order if effects.kind(node := graph.nodes[name]) in (READ, EFFECT)}
     writes = {name: found for name, found in accesses.items() if _modes(found) & {"write"}}

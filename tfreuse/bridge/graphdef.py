@@ -64,6 +64,8 @@ def write_nodes(
     Where nodes are new, all stand in the order of `after`.
     """
     left: list[Any] = []
+    count = 0
+    add = target.add
     changed: list[tuple[int, Node, Node]] = []
     origins: Origins = {}
     arguments = len(before.nodes) - len(source)  # a function's stand in front, and in no proto
@@ -74,13 +76,17 @@ def write_nodes(
                 note_origins(name, proto, origins)
             if new is None:
                 continue
-            changed.append((len(left), old, new))
-        left.append(proto)
-    is_wider = len(after.nodes) > len(left) + arguments
-    if target is not source or len(left) != len(source):
+            changed.append((count, old, new))
+        count += 1
+        if target is source:
+            left.append(proto)
+        else:
+            add().CopyFrom(proto)  # one by one is faster than `extend`
+    is_wider = len(after.nodes) > count + arguments
+    if target is source and count != len(source):
         del target[:]
         for proto in left:
-            target.add().CopyFrom(proto)  # faster than `extend`
+            add().CopyFrom(proto)
     for index, old, new in changed:
         proto = target[index]
         write_inputs(new, None if everything else old, proto, text_of)

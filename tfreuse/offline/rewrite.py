@@ -84,4 +84,4 @@ def rewrite_in_place(
 
 
 def _merged(journal: list[Edit]) -> dict[str, str]:
-    return {edit.node: edit.other for edit in journal if edit.kind in ("merge", "alias")}
+    return {node: other for kind, node, other, _, _ in journal if kind in ("merge", "alias")}

@@ -117,8 +117,9 @@ class GraphRun:
 
         Whatever was merged because these are equal must be taken back: a caller may pass one variable as two arguments.
         """
-        merged = {edit.node for edit in self.journal if edit.kind in ("merge", "alias")}
-        here = self.graph.nodes.keys() - merged
+        names = {*self.equal, *self.equal.values()}
+        here = names.intersection(self.graph.nodes)
+        here.difference_update(node for kind, node, _, _, _ in self.journal if kind == "merge" or kind == "alias")
         left: dict[str, list[str]] = {}
         for read, first in self.equal.items():
             members = left.setdefault(first, [first] if first in here else [])
@@ -139,20 +140,11 @@ class GraphRun:
         nodes = rewriter.graph.nodes
         if self.added:
             nodes = {**self.added, **nodes}
-        merges = [(node, other) for kind, node, other, _, _ in rewriter.journal if kind in ("merge", "alias")]
-        pairs = [(nodes[node], nodes[other]) for node, other in merges]
+        pairs = [(nodes[name], nodes[rewriter.forward[name]]) for name in rewriter.loose]
         # A body need not use every operand of its call.
-        pairs += [
-            (nodes[edit.node], _NOTHING) for edit in rewriter.journal if edit.kind == "inline" and edit.node in nodes
-        ]
-        sources = [
-            value.node
-            for one, other in pairs
-            if one.inputs != other.inputs
-            for value in one.inputs
-            if value.node not in rewriter.forward and value not in other.inputs
-        ]
-        controls = [name for one, other in pairs if one.controls for name in sorted(one.controls - other.controls)]
+        pairs += [(nodes[name], _NOTHING) for kind, name, *_ in rewriter.journal if kind == "inline" and name in nodes]
+        sources = [value.node for one, other in pairs for value in one.inputs if value not in other.inputs]
+        controls = [name for one, other in pairs for name in sorted(one.controls - other.controls)]
         self._orphans.update(dict.fromkeys([*sources, *controls]))
 
     def _note_equal_reads(self) -> None:

@@ -99,8 +99,7 @@ class MergePass(Pass):
         Among frames of TF1 control flow no edge may be added, so nothing is merged instead.
         """
         analyses = context.analyses
-        fresh = [edit.node for edit in rewriter.journal]
-        lost = lost_orders(context.graph, analyses.effects, analyses.order, rewriter.forward, fresh)
+        lost = lost_orders(context.graph, analyses.effects, analyses.order, rewriter.forward, rewriter.loose)
         if lost and analyses.effects.has_frames:
             context.remarks.add(context.remark("order-in-frames", lost[0]))
             rewriter.abandon()

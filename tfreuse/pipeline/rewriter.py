@@ -30,8 +30,9 @@ class Edit(NamedTuple):
 class Rewriter:
     """Collects edits of one graph and carries them out in one sweep, with those of an `earlier` one on that graph.
 
-    `journal` holds its own edits only; `forward` leads from every duplicate merged so far to its survivor. `sums` has
-    for new nodes that are sums of others what these are (see `add`).
+    `journal` holds its own edits only; `forward` leads from every duplicate merged so far to its survivor. `loose` are
+    the duplicates of its own that used a node, or waited for one, that their survivor did not, when they were merged.
+    `sums` has for new nodes that are sums of others what these are (see `add`).
     """
 
     def __init__(self, graph: Graph, by: str, earlier: Rewriter | None = None) -> None:
@@ -40,6 +41,7 @@ class Rewriter:
         self._fixed = graph.frozen.union(graph.arguments)
         self._earlier = earlier
         self.journal: list[Edit] = []
+        self.loose: list[str] = []
         self.sums: dict[str, tuple[Value, ...]] = {}
         self.forward: dict[str, str] = dict(earlier.forward) if earlier else {}
         self._aliases: dict[str, Node] = dict(earlier._aliases) if earlier else {}
@@ -96,19 +98,22 @@ class Rewriter:
                 two does not exist.
         """
         graph, forward = self.graph, self.forward
-        if duplicate not in graph.nodes or survivor not in graph.nodes:
+        node, kept = graph.nodes.get(duplicate), graph.nodes.get(survivor)
+        if node is None or kept is None:
             self._require(duplicate, survivor)
+            node, kept = self._node(duplicate), self._node(survivor)
         if survivor in forward or duplicate in forward or duplicate == survivor:
             raise GraphError(f"cannot merge {duplicate!r} into {survivor!r}: one of them is merged already")
         if duplicate in self._fixed:
             raise GraphError(f"cannot merge {duplicate!r}: it must stay as it is")
         forward[duplicate] = survivor
+        if not self._is_covered(node, kept):
+            self.loose.append(duplicate)
         if alias_type is None:
             if duplicate in graph.kept:
                 raise GraphError(f"cannot merge {duplicate!r}: its name is public")
             self.journal.append(Edit("merge", duplicate, survivor, self._by, lemma))
             return
-        node = self._node(duplicate)
         attrs = {"T": Attr("type", alias_type)}
         if "_output_shapes" in node.attrs:
             attrs["_output_shapes"] = node.attrs["_output_shapes"]
@@ -116,6 +121,19 @@ class Rewriter:
             duplicate, "Identity", (Value(survivor),), attrs=Attrs(attrs), device=node.device
         )
         self.journal.append(Edit("alias", duplicate, survivor, self._by, lemma))
+
+    def _is_covered(self, node: Node, survivor: Node) -> bool:
+        """Whether all that a duplicate uses and waits for has become what its survivor uses and waits for."""
+        _, _, inputs, controls, _, _ = node
+        _, _, twins, twin_controls, _, _ = survivor
+        if controls != twin_controls or len(inputs) != len(twins):
+            return False
+        forward = self.forward
+        for (source, _), (twin, _) in zip(inputs, twins):  # noqa: B905  # on the hot path, and as many
+            used = forward.get(source, source)
+            if used != twin and used != forward.get(twin, twin):
+                return False
+        return True
 
     def inline(
         self,

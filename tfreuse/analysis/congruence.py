@@ -108,22 +108,23 @@ class Congruence:
                 number[name] = own
                 continue
             _, op, inputs, controls, attrs, device = node = nodes[name]
-            operands: Hashable
             meaning: Hashable
-            if len(inputs) == 2:
-                (left, left_port), (right, right_port) = inputs
-                one, other = number[left] + left_port, number[right] + right_port
-                operands = (other, one) if one > other and commutes(op, attrs) else (one, other)
-            else:
-                operands = tuple([number[source] + port for source, port in inputs])
+            key: Hashable
             if attrs.is_colocated:
                 meaning = self.attributes(node)
             else:
                 meaning = known_keys.get((op, device, id(attrs)))
                 if meaning is None:
                     meaning = attr_key(node)
-            state = self.state(node) if controls else 0
-            key = (meaning, operands, state) if state else (meaning, operands)
+            if len(inputs) == 2:
+                (left, left_port), (right, right_port) = inputs
+                one, other = number[left] + left_port, number[right] + right_port
+                key = (meaning, other, one) if one > other and commutes(op, attrs) else (meaning, one, other)
+            else:
+                key = (meaning, *[number[source] + port for source, port in inputs])
+            if controls:
+                state = self.state(node)
+                key = (None, key, state) if state else key  # no meaning is None
             number[name] = first = found.setdefault(key, own)
             if first != own:
                 if first in members:

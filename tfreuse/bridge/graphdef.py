@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,8 +12,8 @@ from tfreuse.errors import GraphError, UnknownOpError
 from tfreuse.ir.graph import ARGUMENT_OP, Graph, Node, Value
 from tfreuse.ops.registry import Ops
 
-Merged = Mapping[str, str]
-NOTHING: Merged = {}
+Merged = Callable[[], Mapping[str, str]]
+NOTHING: Merged = dict
 
 
 def read_main(
@@ -45,7 +45,7 @@ def write_main(
     """Edit the repeated field `target` so that it says `after`; `before` was read from the one called `source`.
 
     They may be one field. Only nodes that changed are touched, unless `everything` asks for all inputs to be
-    spelled anew. `merged` leads from duplicates to what they merged into, which comes from where they came.
+    spelled anew. `merged` gives what duplicates merged into, which comes from where they came.
     """
     write_nodes(before, after, source, target, _print_value, everything, merged)
 
@@ -72,8 +72,7 @@ def write_nodes(
     for (name, old), proto in zip(islice(before.nodes.items(), arguments, None), source, strict=True):
         new = after.nodes.get(name)
         if new is not old or everything:
-            if name in merged:
-                note_origins(name, proto, origins)
+            note_origins(name, proto, origins)
             if new is None:
                 continue
             changed.append((count, old, new))
@@ -94,7 +93,8 @@ def write_nodes(
             write_meaning(new, old, proto)
     if is_wider:
         _add_new(before, after, target, text_of)
-    add_origins(origins, merged, target)
+    if origins:
+        add_origins(origins, merged(), target)
 
 
 def _add_new(before: Graph, after: Graph, target: Any, text_of: Any) -> None:

@@ -45,16 +45,16 @@ class NodeReader:
         # read before; a length of two bytes is rare, and read in the ordinary way.
         nodes: dict[str, Node] = {}
         in_order = by_name
-        known: dict[bytes, tuple[Value, ...]] = {}
+        known: dict[str, tuple[Value, ...]] = {}
         shared, new = self._shared, tuple.__new__
         for proto in protos:
             wire = proto.SerializeToString()  # in any order: equal bytes mean equal attributes, others are compared
-            texts: list[bytes] = []
+            texts: list[str] = []
             size = len(wire)
             try:
                 lengths = wire[1]
                 start = lengths + 2
-                key, length = wire[2:start], wire[start + 1]
+                name, length = wire[2:start].decode(), wire[start + 1]
                 lengths |= length  # if any had two bytes, so has this
                 at = start + 2 + length
                 op = wire[start:at]
@@ -62,27 +62,26 @@ class NodeReader:
                     length = wire[at + 1]
                     lengths |= length
                     end = at + 2 + length
-                    texts.append(wire[at + 2 : end])
+                    texts.append(wire[at + 2 : end].decode())
                     at = end
                 is_short = lengths < LENGTH and wire[0] == _NAME and wire[start] == _OP
                 is_short = is_short and (at == size or wire[at] in _LATER_TAGS)
-            except IndexError:
+            except (IndexError, UnicodeDecodeError):
                 is_short = False
             if not is_short:
-                key, texts = proto.name.encode(), [text.encode() for text in proto.input]
-            name = key.decode()
+                name, texts = proto.name, list(proto.input)
             inputs: tuple[Value, ...] = ()
             controls = NO_CONTROLS
             for text in texts:
                 values = known.get(text)
                 if values is None:
-                    if text[:1] == b"^":
+                    if text[:1] == "^":
                         source = known.get(text[1:]) if by_name else None
-                        control = source[0].node if source else text[1:].decode()
+                        control = source[0].node if source else text[1:]
                         in_order = in_order and control in nodes
                         controls |= {control}
                         continue
-                    values = known[text] = values_of(text.decode())
+                    values = known[text] = values_of(text)
                     in_order = in_order and values[0].node in nodes
                 inputs = inputs + values if inputs else values
             rest = op + wire[at:] if is_short and size - at < _SHARED_LIMIT else None
@@ -92,7 +91,7 @@ class NodeReader:
                 raise GraphError(f"two nodes are called {name!r}")
             nodes[name] = new(Node, (name, kind, inputs, controls, attrs, device))
             if by_name:
-                known[key] = (new(Value, (name, 0)),)
+                known[name] = (new(Value, (name, 0)),)
         self.in_order = in_order
         return nodes
 

@@ -24,10 +24,12 @@ def add_origins(origins: Origins, merged: Mapping[str, str], protos: Iterable[An
     """
     of_survivor: Origins = {}
     for name, pairs in origins.items():
+        if name not in merged:
+            continue
         while name in merged:
             name = merged[name]
         of_survivor.setdefault(name, []).extend(pairs)
-    for proto in protos if of_survivor else ():
+    for proto in protos:
         if proto.name in of_survivor:
             info = proto.experimental_debug_info
             known = set(info.original_node_names)

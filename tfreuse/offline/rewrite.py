@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tfreuse.bridge.module import MAIN, ops_of, read_module, write_module
@@ -78,7 +79,7 @@ def rewrite_in_place(
         )
         for name, reason in module.opaque.items():
             result.remarks.add(Remark("unknown-op", name, (), reason))
-        merged = {name: _merged(found.journal) for name, found in result.graphs.items()}
+        merged = {name: partial(_merged, found.journal) for name, found in result.graphs.items()}
         write_module(module, result.after, graph_def, ops, nodes=nodes, origins=result.origins, merged=merged)
     return result
 

@@ -100,7 +100,7 @@ class Analyses:
             return self
         fresh = Analyses(graph, self.summaries, self.apart)
         fresh.too_large = self.too_large
-        if "order" in preserved and "order" in self.__dict__:
+        if "order" in preserved and "order" in self.__dict__ and not self.graph.known_ordered:
             fresh.order = list(filter(graph.nodes.__contains__, self.order))
         if "congruence" in preserved and "congruence" in self.__dict__:
             fresh.congruence = self.congruence.without(gone)

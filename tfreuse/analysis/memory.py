@@ -48,7 +48,7 @@ class Memory:
         effects = set(kinds.names(EFFECT)).difference(graph.arguments)
         self._effect_names = [name for name in order if name in effects] if effects else []
         self.states: dict[str, State] = {}
-        controlled = [name for name in order if nodes[name].controls]
+        controlled = graph.controlled if graph.known_ordered else [name for name in order if nodes[name].controls]
         if has_frames or len(self._effect_names) > MAX_EFFECTS:
             self.states = {name: State(nodes[name].controls, 0) for name in controlled}
             return

@@ -45,6 +45,14 @@ def fresh_name(wanted: str, taken: set[str]) -> str:
     return name
 
 
+class _Index(NamedTuple):
+    """What one walk over the nodes of a graph finds, because a large graph is slow to walk."""
+
+    by_op: Mapping[str, Sequence[str]]
+    naming: Sequence[Node]
+    controlled: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Graph:
     """The main graph of a model (name "") or the body of one library function.
@@ -73,7 +81,7 @@ class Graph:
     known_ordered: bool = field(init=False, default=False, compare=False, repr=False)
 
     def note_ordered(self) -> None:
-        """Note that every node stands behind its inputs in `nodes`."""
+        """Note that every node stands behind its inputs in `nodes`, so that they are in topological order as listed."""
         object.__setattr__(self, "known_ordered", True)
 
     @cached_property
@@ -82,21 +90,37 @@ class Graph:
         named = [value.node for _, value in self.outputs] + [name for _, name in self.control_outputs]
         return frozenset(named).union(self.arguments, self.kept, self.frozen)
 
-    @cached_property
+    @property
     def by_op(self) -> Mapping[str, Sequence[str]]:
         """The names of the nodes of each op, as listed."""
-        found: dict[str, list[str]] = {}
-        for name, node in self.nodes.items():
-            try:
-                found[node.op].append(name)
-            except KeyError:
-                found[node.op] = [name]
-        return found
+        return self._index.by_op
 
-    @cached_property
+    @property
     def naming(self) -> Sequence[Node]:
         """The nodes whose attributes name a function or a gradient, as listed."""
-        return [node for node in self.nodes.values() if not node.attrs.is_plain]
+        return self._index.naming
+
+    @property
+    def controlled(self) -> Sequence[str]:
+        """The names of the nodes that have control inputs, as listed."""
+        return self._index.controlled
+
+    @cached_property
+    def _index(self) -> _Index:
+        by_op: dict[str, list[str]] = {}
+        naming: list[Node] = []
+        controlled: list[str] = []
+        for name, node in self.nodes.items():
+            _, op, _, controls, attrs, _ = node
+            try:
+                by_op[op].append(name)
+            except KeyError:
+                by_op[op] = [name]
+            if controls:
+                controlled.append(name)
+            if not attrs.is_plain:
+                naming.append(node)
+        return _Index(by_op, naming, controlled)
 
     def evolve(
         self,

@@ -72,6 +72,7 @@ def topological(graph: Graph) -> list[str]:
     """
     nodes = graph.nodes
     if graph.known_ordered or is_ordered(nodes):
+        graph.note_ordered()
         return list(nodes)
     waiting: dict[str, int] = {}
     users: dict[str, list[str]] = {name: [] for name in nodes}

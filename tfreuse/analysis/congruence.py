@@ -101,13 +101,14 @@ class Congruence:
         number = self.number
         commutes, attr_key, known_keys = self._ops.commutes, self.attr_keys.key, self.attr_keys.by_object
         nodes, own = graph.nodes, -_STEP
-        lone = alone.union(self._memory.kinds.names(FIXED, EFFECT))
-        for name in order:
+        lone_ops, lone_nodes = self._memory.kinds.whole_ops(FIXED, EFFECT)
+        lone = alone.union(lone_nodes)
+        for node in nodes.values() if graph.known_ordered else [nodes[name] for name in order]:
             own += _STEP
-            if name in lone:
+            name, op, inputs, controls, attrs, device = node
+            if op in lone_ops or name in lone:
                 number[name] = own
                 continue
-            _, op, inputs, controls, attrs, device = node = nodes[name]
             meaning: Hashable
             key: Hashable
             if attrs.is_colocated:

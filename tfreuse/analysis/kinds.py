@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 
 from tfreuse.ir.graph import Graph
 
@@ -30,6 +30,14 @@ class Kinds(Mapping[str, str]):
         own, by_op = self._own, self._graph.by_op
         plain = [name for op, kind in self._plain.items() if kind in wanted for name in by_op[op] if name not in own]
         return plain + [name for name, kind in own.items() if kind in wanted]
+
+    def whole_ops(self, *wanted: str) -> tuple[Set[str], list[str]]:
+        """The ops of which every node is of these classes, and the nodes of other ops that are."""
+        own, nodes, by_op = self._own, self._graph.nodes, self._graph.by_op
+        ops = {op for op, kind in self._plain.items() if kind in wanted}
+        mixed = ops & {nodes[name].op for name, kind in own.items() if kind not in wanted}
+        names = [name for op in mixed for name in by_op[op] if name not in own]
+        return ops - mixed, names + [name for name, kind in own.items() if kind in wanted]
 
     def but(self, names: Collection[str], kind: str) -> Kinds:
         """The same, but for these nodes, which are of `kind`."""

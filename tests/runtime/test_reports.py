@@ -177,8 +177,8 @@ def mixed(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("options", "merged", "text"),
     [
-        ({}, {"Conv2D", "Exp"}, "inline,dedupe-reads,cse,dedupe-constants,dce"),
-        ({"preset": "conv"}, {"Conv2D"}, "dedupe-reads,cse{ops=conv},dedupe-constants,dce"),
+        ({}, {"Conv2D", "Exp"}, "inline,dedupe-reads,dedupe-constants,cse,dce"),
+        ({"preset": "conv"}, {"Conv2D"}, "dedupe-reads,dedupe-constants,cse{ops=conv},dce"),
         ({"pipeline": "cse{ops=Exp+Log},dce"}, {"Exp"}, "cse{ops=Exp+Log},dce"),
         ({"pipeline": "dedupe-reads"}, set(), "dedupe-reads"),
         ({"pipeline": (DedupeReads(), Cse(ops=("Exp",)), Dce())}, {"Exp"}, "dedupe-reads,cse{ops=Exp},dce"),

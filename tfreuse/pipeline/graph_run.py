@@ -142,7 +142,8 @@ class GraphRun:
             nodes = {**self.added, **nodes}
         pairs = [(nodes[name], nodes[rewriter.forward[name]]) for name in rewriter.loose]
         # A body need not use every operand of its call.
-        pairs += [(nodes[name], _NOTHING) for kind, name, *_ in rewriter.journal if kind == "inline" and name in nodes]
+        inlined = [name for kind, name, _, _, _ in rewriter.journal if kind == "inline" and name in nodes]
+        pairs += [(nodes[name], _NOTHING) for name in inlined]
         sources = [value.node for one, other in pairs for value in one.inputs if value not in other.inputs]
         controls = [name for one, other in pairs for name in sorted(one.controls - other.controls)]
         self._orphans.update(dict.fromkeys([*sources, *controls]))

@@ -132,8 +132,11 @@ class Rewriter:
         for (source, _), (twin, _) in zip(inputs, twins):  # noqa: B905  # on the hot path, and as many
             used = forward.get(source, source)
             if used != twin and used != forward.get(twin, twin):
-                return False
-        return True
+                break
+        else:
+            return True
+        kept = {forward.get(twin, twin) for twin, _ in twins}
+        return all(forward.get(source, source) in kept for source, _ in inputs)  # in another order: the op commutes
 
     def inline(
         self,

@@ -14,12 +14,12 @@ from tfreuse.pipeline.passes import Pass
 from tfreuse.pipeline.registry import find_pass
 
 _MOTION = "hoist-loop-invariants,hoist-common-branch-work"
-_MERGES = "cse,dedupe-constants"
+_MERGES = "dedupe-constants,cse"  # constants first: what uses them then merges with all that it uses
 
 PRESETS: dict[str, str] = {
     "exact": f"inline,dedupe-reads,{_MERGES},dce",
     "hoist": f"{_MOTION},inline,dedupe-reads,{_MERGES},dce",
-    "conv": "dedupe-reads,cse{ops=conv},dedupe-constants,dce",
+    "conv": "dedupe-reads,dedupe-constants,cse{ops=conv},dce",
     "fast": f"share-moving-windows,inline,dedupe-reads,{_MERGES},share-overlap,factor-gradients,{_MERGES},dce",
 }
 """`exact`: every bitwise pass that leaves loops and branches with the operands that they had (the default). `hoist`:

@@ -34,7 +34,7 @@ def report_of(function: Callable[..., Any], *specs: Any, **options: Any) -> tfre
     return decorated.report
 
 
-def broken(*_args: Any) -> Any:
+def broken(*_args: Any, **_options: Any) -> Any:
     raise ZeroDivisionError("broken\non purpose")
 
 

@@ -48,7 +48,7 @@ def test_the_report_of_a_function() -> None:
     """Word for word, widths aside."""
     lines = [" ".join(line.replace("┃", "│").split()) for line in render(data_of("function"), 200).splitlines()]
     text = "\n".join(line for line in lines if not line.startswith(("┏", "┡", "└")))
-    assert "<lambda> (function), pipeline inline,dedupe-reads,cse,dedupe-constants,dce" in text
+    assert "<lambda> (function), pipeline inline,dedupe-reads,dedupe-constants,cse,dce" in text
     assert "in 3 functions (2 changed)" in text
     # Three convolutions of two images, each of 8 * 8 * 4 results, 3 * 3 taps.
     assert f"saves {3 * 2 * 8 * 8 * 4 * 9 / 1000:.3g} k multiply-adds and" in text
